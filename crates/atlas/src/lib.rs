@@ -1,0 +1,1 @@
+//! Everything on disk for one run: manifest, records, explanations and scores.

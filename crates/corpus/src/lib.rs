@@ -1,0 +1,1 @@
+//! Text sources, cut into token windows in a deterministic order.

@@ -1,0 +1,1 @@
+//! Explanations that predict activations, and the scores they earn.

@@ -1,0 +1,2 @@
+//! The `glossator` command line.
+fn main() {}

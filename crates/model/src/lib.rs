@@ -1,0 +1,1 @@
+//! Subject models: configuration, weights, tokenizer, and a forward pass with hook points.
