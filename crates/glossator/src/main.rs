@@ -1,2 +1,26 @@
-//! The `glossator` command line.
-fn main() {}
+//! The `glossator` command line: parse, run one subcommand, turn an error into a message and an exit code.
+//!
+//! Standard output carries data; progress, logs and errors go to standard error. Exit codes: 0 success,
+//! 1 failure, 2 wrong usage, 130 interrupted.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod arguments;
+mod cli;
+mod commands;
+mod output;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    output::init_logging(cli.verbose);
+    match cli.command.run() {
+        Ok(code) => code,
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::print_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The list of subcommands. Each lives in a file of its own under `commands/`, which owns its flags, its
+//! help text and its `run`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{completions, reference};
+
+/// Glossator explains language models from the inside: it records what every neuron does, explains it,
+/// scores the explanation against the real activations, and shows it all on a page.
+#[derive(Parser)]
+#[command(name = "glossator", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Log more to standard error (-v: information, -vv: debugging); `RUST_LOG` overrides
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Completions(completions::Completions),
+    Reference(reference::Reference),
+}
+
+impl Command {
+    /// Runs the subcommand; the exit code lets a command that succeeded in running report a negative verdict.
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Completions(command) => command.run(),
+            Self::Reference(command) => command.run(),
+        }
+    }
+}

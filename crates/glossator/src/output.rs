@@ -1,0 +1,75 @@
+//! What the user sees besides data: logs, errors with hints, progress bars. All of it goes to standard error.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use anyhow::Error;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing_subscriber::EnvFilter;
+
+/// Sends logs to standard error, at the level that `-v` asks for unless `RUST_LOG` says otherwise.
+pub(crate) fn init_logging(verbose: u8) {
+    let default = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colours(&io::stderr()))
+        .without_time()
+        .init();
+}
+
+/// Whether a stream should be coloured: a terminal, and `NO_COLOR` not set.
+fn colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Prints the error and its causes on one line, and every hint on a line of its own.
+pub(crate) fn print_error(error: &Error) {
+    let (red, reset) = if colours(&io::stderr()) { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    // Nothing is left to report to when standard error itself is closed.
+    let _ = writeln!(io::stderr(), "{red}error{reset}: {error:#}");
+}
+
+/// Whether the reader of our standard output went away (`glossator … | head`), which is not a failure.
+pub(crate) fn is_broken_pipe(error: &Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Writes data to standard output.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()?;
+    Ok(())
+}
+
+/// Writes a value to standard output as indented JSON.
+pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+/// A note to the user on standard error, such as what a run is about to do.
+pub(crate) fn note(text: &str) {
+    // A closed standard error must not stop the work.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// A progress bar over `total` things of the given name (`tokens`, `units`), with rate and time left.
+pub(crate) fn progress(total: u64, what: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    let template =
+        format!("{{msg:>10}} [{{bar:30}}] {{human_pos}}/{{human_len}} {what} {{per_sec}}, {{eta}} left");
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
