@@ -1,0 +1,92 @@
+//! Causal grouped-query attention of one sequence (Vaswani et al. 2017; Ainslie et al. 2023).
+//!
+//! scores[h, i, j] = cap(scale · q[i, h] · k[j, g(h)]), pattern = softmax over the visible j, z[i, h] = Σⱼ
+//! pattern[h, i, j] v[j, g(h)], where g(h) = h · `kv_heads` / heads, cap(s) = c · tanh(s / c) when a soft-cap c is
+//! given (Gemma 2), and key j is visible to query i when j ≤ i and, under a sliding window w, i − j < w.
+//!
+//! [`Attention::attend`] never stores scores or pattern; [`Attention::scores`], [`Attention::pattern`] and
+//! [`Attention::mix`] are the same computation in three steps, for hooks that read or change them.
+
+mod explicit;
+
+use std::ops::Range;
+
+use crate::outputs::Outputs;
+use crate::threads::Threads;
+
+/// Heads inside a wider row-major buffer, for example q, k or v in the fused product's `[rows, q | k | v]`.
+///
+/// Head `h` of row `r` is `values[r · stride + h · d_head ..][.. d_head]`.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadView<'a> {
+    values: &'a [f32],
+    stride: usize,
+    heads: usize,
+    d_head: usize,
+}
+
+impl<'a> HeadView<'a> {
+    /// A view that begins at the first head of row 0.
+    pub fn new(values: &'a [f32], stride: usize, heads: usize, d_head: usize) -> Self {
+        assert!(
+            heads > 0 && d_head > 0 && heads * d_head <= stride,
+            "head view: row is wider than the stride"
+        );
+        Self { values, stride, heads, d_head }
+    }
+
+    /// The number of heads.
+    pub fn heads(&self) -> usize {
+        self.heads
+    }
+
+    /// The width of a head.
+    pub fn d_head(&self) -> usize {
+        self.d_head
+    }
+
+    fn head(&self, row: usize, head: usize) -> &'a [f32] {
+        &self.values[row * self.stride + head * self.d_head..][..self.d_head]
+    }
+}
+
+/// The form of attention of one layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Attention {
+    /// Factor on q · k, usually 1 / √`d_head`.
+    pub scale: f32,
+    /// c of c · tanh(s / c), applied to scaled scores.
+    pub softcap: Option<f32>,
+    /// A query sees this many keys at most, itself included.
+    pub window: Option<usize>,
+    /// The threads to use; heads and blocks of queries are spread over them.
+    pub threads: Threads,
+}
+
+impl Attention {
+    /// z of `queries` rows, the first of which stands at position `first_position` of a cache of
+    /// `first_position + queries` keys. Outputs are `[queries, heads · d_head]`.
+    ///
+    /// # Panics
+    /// If the views or outputs are too short for these shapes or heads is no multiple of k's heads.
+    pub fn attend(
+        &self,
+        q: HeadView<'_>,
+        k: HeadView<'_>,
+        v: HeadView<'_>,
+        queries: usize,
+        first_position: usize,
+        outputs: Outputs<'_>,
+    ) {
+        let mut scores = vec![0.0; q.heads * queries * (first_position + queries)];
+        self.scores(q, k, queries, first_position, &mut scores);
+        Self::pattern(&mut scores, first_position + queries);
+        Self::mix(&scores, v, q.heads, queries, first_position, outputs);
+    }
+
+    /// The keys that the query at `position` sees.
+    fn visible(&self, position: usize) -> Range<usize> {
+        let first = self.window.map_or(0, |window| (position + 1).saturating_sub(window));
+        first..position + 1
+    }
+}
