@@ -78,4 +78,82 @@ pub enum ModelError {
         /// What went wrong and what to do.
         message: String,
     },
+    /// No hook point has this name.
+    #[error("no hook point `{name}`{near} (`glossator inspect MODEL` lists all)")]
+    UnknownHook {
+        /// The name or pattern that was given.
+        name: String,
+        /// A continuation of the sentence with near names, or nothing.
+        near: String,
+    },
+    /// A unit is not written as `hook:index`.
+    #[error("`{text}` is not a unit: write a hook point and a coordinate, as in blocks.15.mlp.hook_post:99")]
+    UnknownUnit {
+        /// What was given.
+        text: String,
+    },
+    /// A coordinate lies outside its hook point.
+    #[error("unit {unit} does not exist: the hook point has {width} units")]
+    UnitOutOfRange {
+        /// The unit.
+        unit: String,
+        /// The number of units there.
+        width: usize,
+    },
+    /// A sequence without tokens.
+    #[error("sequence {sequence} of the batch is empty: a forward pass needs at least one token")]
+    EmptySequence {
+        /// Index in the batch.
+        sequence: usize,
+    },
+    /// A token that the model does not have.
+    #[error(
+        "token {token} at position {position} of sequence {sequence} is outside the vocabulary of {vocab_size}"
+    )]
+    TokenOutOfVocabulary {
+        /// The token.
+        token: u32,
+        /// Index in the batch.
+        sequence: usize,
+        /// Position in the sequence.
+        position: usize,
+        /// Number of tokens the model has.
+        vocab_size: usize,
+    },
+    /// A sequence longer than the learned positions.
+    #[error("sequence {sequence} has {length} tokens, but the model has learned positions for {limit} only")]
+    SequenceTooLong {
+        /// Index in the batch.
+        sequence: usize,
+        /// Its length.
+        length: usize,
+        /// The model's limit.
+        limit: usize,
+    },
+    /// An intervention cannot be read, or does not fit its hook point.
+    #[error("intervention `{spec}`: {message}")]
+    Intervention {
+        /// The intervention as text.
+        spec: String,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// A direction or vector of the wrong width.
+    #[error("{what} has {found} values, but {expected} are needed")]
+    Width {
+        /// What was given.
+        what: String,
+        /// Its width.
+        found: usize,
+        /// The right width.
+        expected: usize,
+    },
+    /// A unit that reads from or writes to no direction of the residual stream.
+    #[error("unit {unit} has no {what} direction in the residual stream")]
+    NoDirection {
+        /// The unit.
+        unit: String,
+        /// `input` or `output`.
+        what: &'static str,
+    },
 }

@@ -1,0 +1,118 @@
+//! What goes into a forward pass and what comes out of it: ragged batches, the wanted hooks, observers.
+
+use std::ops::Range;
+
+use crate::hook::HookPoint;
+use crate::intervention::Intervention;
+
+/// Token sequences of any lengths, one after the other, without padding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    tokens: Vec<u32>,
+    starts: Vec<usize>,
+}
+
+impl Batch {
+    /// Concatenates sequences.
+    pub fn from_sequences<S: AsRef<[u32]>>(sequences: &[S]) -> Self {
+        let mut batch = Self { tokens: Vec::new(), starts: vec![0] };
+        for sequence in sequences {
+            batch.tokens.extend_from_slice(sequence.as_ref());
+            batch.starts.push(batch.tokens.len());
+        }
+        batch
+    }
+
+    /// All tokens, sequence after sequence.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// The offset of each sequence in [`Batch::tokens`], and the end.
+    pub fn starts(&self) -> &[usize] {
+        &self.starts
+    }
+
+    /// Number of sequences.
+    pub fn len(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
+    /// Whether there is no sequence.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The tokens of a sequence.
+    pub fn sequence(&self, index: usize) -> &[u32] {
+        &self.tokens[self.starts[index]..self.starts[index + 1]]
+    }
+}
+
+/// What a forward pass is asked for.
+#[derive(Clone, Copy, Default)]
+pub struct Run<'a> {
+    /// The hook points whose values the observer wants, in any order.
+    pub hooks: &'a [HookPoint],
+    /// Changes made on the way, applied in the order given.
+    pub interventions: &'a [Intervention],
+    /// Whether the logits are computed and returned.
+    pub logits: bool,
+}
+
+/// Sees activations while the forward pass runs.
+///
+/// Called once per wanted hook point and group of whole sequences, possibly from several threads at
+/// once. Groups come in no particular order; within a group hooks come in the order of execution.
+pub trait Observer: Sync {
+    /// Looks at the values of one hook point for one group of sequences.
+    fn observe(&self, hook: HookPoint, activation: &Activation<'_>);
+}
+
+impl<F: Fn(HookPoint, &Activation<'_>) + Sync> Observer for F {
+    fn observe(&self, hook: HookPoint, activation: &Activation<'_>) {
+        self(hook, activation);
+    }
+}
+
+/// The values of one hook point for a group of whole sequences.
+#[derive(Clone, Debug)]
+pub struct Activation<'a> {
+    /// Which sequences of the batch these are.
+    pub sequences: Range<usize>,
+    /// The first row (token) of each sequence counted within this group, and the end:
+    /// `sequences.len() + 1` numbers.
+    pub starts: &'a [usize],
+    /// Units per token; for pairwise hooks (scores, patterns) the number of heads.
+    pub width: usize,
+    /// `[token, width]` of all sequences one after the other; for pairwise hooks
+    /// `[head, query, key]` of each sequence one after the other.
+    pub values: &'a [f32],
+    /// Whether `values` are `[head, query, key]` per sequence.
+    pub pairwise: bool,
+}
+
+impl<'a> Activation<'a> {
+    /// Number of tokens in the group.
+    pub fn tokens(&self) -> usize {
+        self.starts.last().copied().unwrap_or(0)
+    }
+
+    /// The values of the `index`-th sequence of this group: `[position, width]`, or
+    /// `[head, query, key]` for pairwise hooks.
+    pub fn sequence(&self, index: usize) -> &'a [f32] {
+        let area = |i: usize| (self.starts[i + 1] - self.starts[i]).pow(2);
+        let (first, last) = if self.pairwise {
+            let first = (0..index).map(area).sum::<usize>();
+            (first, first + area(index))
+        } else {
+            (self.starts[index], self.starts[index + 1])
+        };
+        &self.values[first * self.width..last * self.width]
+    }
+
+    /// One row of `width` values: the activations at a token of the group. Not for pairwise hooks.
+    pub fn row(&self, token: usize) -> &'a [f32] {
+        &self.values[token * self.width..(token + 1) * self.width]
+    }
+}
