@@ -1,0 +1,48 @@
+//! Linear calibration: `y ≈ slope · p + intercept`, by ordinary least squares over the calibration excerpts.
+//!
+//! Maps the scale of a prediction to the unit's own, so that R² and the absolute deviation mean something. It is
+//! fitted on the calibration split only and applied to the scored split (Bills et al. 2023, "Scoring", calibrate on
+//! the scored excerpts themselves; that would make R² equal to the squared correlation by construction).
+
+use super::ScoredExcerpt;
+
+/// An affine map from predictions to activations.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Calibration {
+    /// Activation per unit of prediction.
+    pub slope: f64,
+    /// Activation where the prediction is zero.
+    pub intercept: f64,
+}
+
+impl Calibration {
+    /// Least squares over all tokens of `excerpts`. A constant prediction gives slope 0 and the mean activation as the
+    /// intercept. `None` without tokens or when a value is not finite.
+    pub fn fit(excerpts: &[ScoredExcerpt<'_>]) -> Option<Self> {
+        let pairs = || {
+            let tokens = excerpts.iter().flat_map(|excerpt| excerpt.truth.iter().zip(excerpt.prediction));
+            tokens.map(|(truth, prediction)| (f64::from(*truth), f64::from(*prediction)))
+        };
+        let count = pairs().count() as f64;
+        if count == 0.0 {
+            return None;
+        }
+        let mean_truth = pairs().map(|(truth, _)| truth).sum::<f64>() / count;
+        let mean_prediction = pairs().map(|(_, prediction)| prediction).sum::<f64>() / count;
+        let (mut covariance, mut variance, mut power) = (0.0, 0.0, 0.0);
+        for (truth, prediction) in pairs() {
+            let deviation = prediction - mean_prediction;
+            covariance += (truth - mean_truth) * deviation;
+            variance += deviation * deviation;
+            power += prediction * prediction;
+        }
+        let slope = if variance <= 1e-12 * power { 0.0 } else { covariance / variance };
+        let intercept = mean_truth - slope * mean_prediction;
+        (slope.is_finite() && intercept.is_finite()).then_some(Self { slope, intercept })
+    }
+
+    /// The calibrated prediction.
+    pub fn apply(self, prediction: f64) -> f64 {
+        self.slope * prediction + self.intercept
+    }
+}
