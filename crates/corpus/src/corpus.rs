@@ -128,7 +128,9 @@ impl Corpus {
             }
             counts[token] += times;
         };
-        for (_, windows) in self.chosen.chunks(size.max(1)).enumerate().filter(|(batch, _)| shard.holds(*batch)) {
+        for (_, windows) in
+            self.chosen.chunks(size.max(1)).enumerate().filter(|(batch, _)| shard.holds(*batch))
+        {
             windows.iter().flat_map(|window| self.body(window)).for_each(|&token| count(token, 1));
             if let Some(bos) = self.bos {
                 count(bos, windows.len() as u64);

@@ -44,7 +44,14 @@ impl ByteStream {
                 (Box::new(BufReader::with_capacity(BUFFER, decoder)), limit(packed))
             }
         };
-        Ok(Self { path: source.path.clone(), compression: source.compression, bytes, packed, offset: 0, limit })
+        Ok(Self {
+            path: source.path.clone(),
+            compression: source.compression,
+            bytes,
+            packed,
+            offset: 0,
+            limit,
+        })
     }
 
     /// The file's name.

@@ -79,7 +79,10 @@ fn directory(root: &Path) -> Result<Vec<SourceFile>, CorpusError> {
     if files.is_empty() {
         let reason = "the directory has no .txt, .md, .jsonl or .parquet file (each also .gz or .zst); \
                       name other files one by one or with a glob";
-        return Err(CorpusError::NothingFound { location: root.display().to_string(), reason: reason.into() });
+        return Err(CorpusError::NothingFound {
+            location: root.display().to_string(),
+            reason: reason.into(),
+        });
     }
     Ok(files)
 }
@@ -118,7 +121,9 @@ fn pattern(pattern: &Path, default: Format) -> Result<Vec<SourceFile>, CorpusErr
         .compile_matcher();
     let fixed: PathBuf = pattern
         .components()
-        .take_while(|part| matches!(part, Component::RootDir | Component::Prefix(_)) || !is_pattern(part.as_ref()))
+        .take_while(|part| {
+            matches!(part, Component::RootDir | Component::Prefix(_)) || !is_pattern(part.as_ref())
+        })
         .collect();
     let root = if fixed.as_os_str().is_empty() { Path::new(".") } else { &fixed };
     if !root.is_dir() {

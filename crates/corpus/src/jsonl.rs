@@ -72,7 +72,10 @@ fn text_of(line: &str, field: &str) -> Result<Option<String>, String> {
         Some(other) => Err(format!("the field `{field}` is {}, not a string", kind(&other))),
         None => {
             let names: Vec<&str> = object.keys().take(20).map(String::as_str).collect();
-            Err(format!("no field `{field}`; the fields are: {} (--text-field chooses one)", names.join(", ")))
+            Err(format!(
+                "no field `{field}`; the fields are: {} (--text-field chooses one)",
+                names.join(", ")
+            ))
         }
     }
 }

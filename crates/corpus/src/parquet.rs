@@ -39,7 +39,8 @@ pub(crate) fn read(
         check_extent(reader.metadata().row_group(group).column(index), size)
             .map_err(|reason| CorpusError::parquet(&file.path, reason))?;
         let group = reader.get_row_group(group).map_err(failed)?;
-        let ColumnReader::ByteArrayColumnReader(mut values) = group.get_column_reader(index).map_err(failed)?
+        let ColumnReader::ByteArrayColumnReader(mut values) =
+            group.get_column_reader(index).map_err(failed)?
         else {
             return Err(CorpusError::parquet(&file.path, format!("the column `{column}` holds no text")));
         };
@@ -48,7 +49,11 @@ pub(crate) fn read(
                 if let Some(text) = text {
                     let text = passage::decode(text.data(), |at| {
                         let offset = at as u64;
-                        findings.invalid_utf8(InvalidUtf8 { path: file.path.clone(), row: Some(row), offset });
+                        findings.invalid_utf8(InvalidUtf8 {
+                            path: file.path.clone(),
+                            row: Some(row),
+                            offset,
+                        });
                     });
                     if delivery.text(&text)?.is_break() {
                         return Ok(());

@@ -167,7 +167,8 @@ impl<'a> Selection<'a> {
         })?;
         let slots = tokens.len() / self.body;
         let offsets = offsets(entry.content, self.plan.seed, tokens.len(), self.body, turns);
-        let tokens = offsets.iter().flat_map(|&at| &tokens[at as usize..at as usize + self.body]).copied().collect();
+        let tokens =
+            offsets.iter().flat_map(|&at| &tokens[at as usize..at as usize + self.body]).copied().collect();
         Ok(Taken { document, slots: slots as u32, offsets, tokens })
     }
 }
