@@ -107,7 +107,7 @@ impl CorpusError {
         Self::Plan { field, reason: reason.into() }
     }
 
-    pub(crate) fn parquet(path: &Path, reason: impl ToString) -> Self {
-        Self::Parquet { path: path.to_owned(), reason: reason.to_string() }
+    pub(crate) fn parquet(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Parquet { path: path.to_owned(), reason: reason.into() }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn read(
     findings: &mut Findings,
     delivery: &mut Delivery<'_>,
 ) -> Result<(), CorpusError> {
-    let failed = |error: ParquetError| CorpusError::parquet(&file.path, error);
+    let failed = |error: ParquetError| CorpusError::parquet(&file.path, error.to_string());
     let opened = decompress::open_file(file)?;
     let size = opened.metadata().map_err(|error| CorpusError::io(&file.path, error))?.len();
     let reader = SerializedFileReader::new(opened).map_err(failed)?;

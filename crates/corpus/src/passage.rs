@@ -40,7 +40,7 @@ pub(crate) fn passages(mut text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Replaces what is not UTF-8 by U+FFFD, and says at which offsets.
-pub(crate) fn decode<'a>(bytes: &'a [u8], mut invalid: impl FnMut(usize)) -> Cow<'a, str> {
+pub(crate) fn decode(bytes: &[u8], mut invalid: impl FnMut(usize)) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Cow::Borrowed(text);
     }

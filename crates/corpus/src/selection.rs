@@ -118,7 +118,8 @@ impl<'a> Selection<'a> {
                 if let Some(&(_, _, document)) = wanted.filter(|visit| visit.1 == ordinal) {
                     gathered.push(document, text);
                     if gathered.bytes >= GATHERED {
-                        self.take(std::mem::take(&mut gathered), &turns)?;
+                        self.take(&gathered, &turns)?;
+                        gathered = Gathered::default();
                     }
                     wanted = next.next();
                 }
@@ -128,10 +129,10 @@ impl<'a> Selection<'a> {
                 return Err(CorpusError::Changed { path: file.path.clone() });
             }
         }
-        self.take(gathered, &turns)
+        self.take(&gathered, &turns)
     }
 
-    fn take(&mut self, gathered: Gathered, turns: &Range<usize>) -> Result<(), CorpusError> {
+    fn take(&mut self, gathered: &Gathered, turns: &Range<usize>) -> Result<(), CorpusError> {
         let taken: Vec<Taken> = gathered
             .texts
             .par_iter()
