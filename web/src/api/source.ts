@@ -1,0 +1,17 @@
+// Where the page's data comes from: the server, or the files of a static export.
+import { FileSource } from "./files";
+import { HttpSource } from "./http";
+import type { AtlasSummary, Unit, UnitList, UnitName, UnitQuery } from "./types";
+
+export interface Source {
+  atlas(): Promise<AtlasSummary>;
+  units(query: UnitQuery): Promise<UnitList>;
+  unit(name: UnitName): Promise<Unit>;
+  /** Any unit, drawn evenly; with `explained`, one that has an explanation. */
+  random(hook: string | null, explained: boolean): Promise<UnitName>;
+}
+
+/** The document says which: `glossator export` writes `data-source="files"`. */
+export function openSource(root: HTMLElement): Source {
+  return root.dataset["source"] === "files" ? new FileSource(document) : new HttpSource("api");
+}
