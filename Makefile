@@ -19,7 +19,7 @@ demo: demo-atlas ## Install, build, fetch the demo model and corpus, explain neu
 	$(GLOSSATOR) serve $(DEMO_DIR)/smollm2.atlas --port $(PORT)
 
 .PHONY: demo-atlas
-demo-atlas: build ## The same without serving
+demo-atlas: build demo-data ## The same without serving
 	demo/run.sh $(DEMO_DIR)
 
 .PHONY: build
@@ -31,11 +31,37 @@ page: web/dist/index.html
 
 web/dist/index.html: install-build
 
+# Commands that are needed, each with the Debian package that brings it.
+BUILD_NEEDS := cc:build-essential git:git python3:python3 node:nodejs npm:npm
+TEST_NEEDS := chromium:chromium chromium:fonts-dejavu-core
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+# Installs the packages of those commands that are missing; $(1) is a list of command:package, $(2) of packages.
+define install_missing
+@missing="$(2)"; \
+for need in $(1); do command -v "$${need%%:*}" > /dev/null || missing+=" $${need##*:}"; done; \
+if [ -n "$${missing// /}" ]; then \
+	echo "installing:$$missing"; \
+	command -v apt-get > /dev/null || { echo "error: install these yourself: $$missing" >&2; exit 1; }; \
+	$(SUDO) apt-get update -qq; \
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing > /dev/null; \
+fi
+endef
+
 .PHONY: install-build
-install-build: ## Install what building needs
+install-build: ## Install what building and the demo need (Debian packages; Rust must be there)
+	@command -v cargo > /dev/null || { \
+		echo "error: Rust is missing; install it with rustup (https://rustup.rs) and run make again" >&2; exit 1; }
+	$(call install_missing,$(BUILD_NEEDS),$(shell python3 -m pip --version > /dev/null 2>&1 || echo python3-pip))
 
 .PHONY: install-test
 install-test: install-build ## Install what the tests need besides
+	$(call install_missing,$(TEST_NEEDS))
+
+.PHONY: demo-data
+demo-data: install-build ## Fetch the demo model and assemble the demo corpus (reused when there)
+	GLOSSATOR_DEMO_DIR="$(DEMO_DIR)" python3 demo/fetch_model.py
+	GLOSSATOR_DEMO_DIR="$(DEMO_DIR)" python3 demo/fetch_corpus.py
 
 .PHONY: test
 test: install-test page ## Run every test: Rust, documentation, page, browser
