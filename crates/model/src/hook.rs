@@ -199,6 +199,11 @@ impl HookPoint {
         }
     }
 
+    /// Whether its values divide into heads (also when there is only one).
+    pub fn has_heads(self) -> bool {
+        self.site().is_some_and(|site| (BlockSite::Q..=BlockSite::Z).contains(&site))
+    }
+
     /// The named axes of its values, such as `[position, n_heads, d_head]`, with their sizes.
     pub fn shape(self, architecture: &Architecture) -> String {
         let heads = self.heads(architecture);
@@ -206,7 +211,7 @@ impl HookPoint {
             return format!("[head {heads}, query, key]");
         }
         let width = self.width(architecture);
-        if heads > 1 || self.site().is_some_and(|site| (BlockSite::Q..=BlockSite::Z).contains(&site)) {
+        if self.has_heads() {
             return format!("[position, head {heads}, d_head {}]", architecture.d_head);
         }
         format!("[position, {width}]")

@@ -104,7 +104,7 @@ fn wildcard_matches(pattern: &str, name: &str) -> bool {
 }
 
 /// The three existing names with the smallest edit distance, as a sentence for an error.
-fn nearest_names(text: &str, all: &[HookPoint]) -> String {
+pub(crate) fn nearest_names(text: &str, all: &[HookPoint]) -> String {
     let mut ranked: Vec<(usize, String)> = all
         .iter()
         .map(|hook| {

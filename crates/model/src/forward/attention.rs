@@ -1,0 +1,238 @@
+//! The attention half of a block: queries, keys and values of `ln1(stream)`, q/k norm, rotary embedding,
+//! attention within each sequence, and the output product.
+
+use std::ops::{ControlFlow, Range};
+
+use glossator_kernels::{Attention, HeadView, NormOutputs, Outputs};
+
+use super::branch::{Branch, BranchScratch};
+use super::cache::{KeyValueCache, LayerCache};
+use super::norm::NormScratch;
+use super::pass::Pass;
+use super::plan::Touch;
+use super::rows::sized;
+use super::scratch::Scratch;
+use super::weights::norm;
+use crate::checkpoint::NormWeights;
+use crate::hook::{BlockSite as Site, HookPoint};
+
+impl Pass<'_> {
+    /// Reads the stream and adds what attention writes; in a parallel block the output waits in
+    /// `scratch.branch` until the MLP has read the stream too.
+    pub(super) fn attention(
+        &self,
+        layer: usize,
+        scratch: &mut Scratch,
+        cache: Option<&mut KeyValueCache>,
+    ) -> ControlFlow<()> {
+        let architecture = &self.decoder.architecture;
+        let weights = &self.decoder.layers[layer];
+        let length = self.group.rows() * architecture.d_model;
+        self.norm(
+            &norm(&architecture.norm, &weights.ln1),
+            [Site::Ln1Scale, Site::Ln1Normalized].map(|site| HookPoint::block(layer, site)),
+            &scratch.resid[..length],
+            &mut scratch.normed,
+            NormScratch { scale: &mut scratch.scale, standardized: &mut scratch.standardized },
+        )?;
+        self.project(layer, scratch)?;
+        self.position(layer, scratch)?;
+        self.mix(layer, scratch, cache)?;
+        let branch = Branch {
+            layer,
+            output: &weights.o,
+            post_norm: weights.ln1_post.as_ref(),
+            sites: [Site::Ln1PostScale, Site::Ln1PostNormalized, Site::AttnOut],
+        };
+        let buffers = BranchScratch {
+            branch: &mut scratch.branch,
+            copy: &mut scratch.copy,
+            scale: &mut scratch.scale,
+            standardized: &mut scratch.standardized,
+        };
+        if architecture.parallel_residual {
+            branch.compute(self, scratch.z.operand(), length, buffers)?;
+            return ControlFlow::Continue(());
+        }
+        branch.add_to(self, scratch.z.operand(), &mut scratch.resid[..length], buffers)
+    }
+
+    /// One product for queries, keys and values, `[tokens, q | k | v]`.
+    fn project(&self, layer: usize, scratch: &mut Scratch) -> ControlFlow<()> {
+        let [q, k, v] = self.columns();
+        let qkv = sized(&mut scratch.qkv, self.group.rows() * v.end);
+        self.decoder.layers[layer].qkv.product(self.threads).run(scratch.normed.operand(), qkv);
+        for (site, columns) in [(Site::Q, q), (Site::K, k), (Site::V, v.clone())] {
+            let hook = HookPoint::block(layer, site);
+            self.visit_columns(hook, qkv, v.end, columns.start, &mut scratch.copy)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The columns of queries, keys and values in a row of the projection.
+    fn columns(&self) -> [Range<usize>; 3] {
+        let (q, kv) = (self.decoder.architecture.q_width(), self.decoder.architecture.kv_width());
+        [0..q, q..q + kv, q + kv..q + 2 * kv]
+    }
+
+    /// q/k norm and rotary embedding, in place.
+    fn position(&self, layer: usize, scratch: &mut Scratch) -> ControlFlow<()> {
+        let architecture = &self.decoder.architecture;
+        let weights = &self.decoder.layers[layer];
+        let [q, k, v] = self.columns();
+        let stride = v.end;
+        let qkv = &mut scratch.qkv[..self.group.rows() * stride];
+        let parts = [
+            (Site::RotQ, q, weights.q_norm.as_ref(), architecture.n_heads),
+            (Site::RotK, k, weights.k_norm.as_ref(), architecture.n_kv_heads),
+        ];
+        for (site, columns, head_norm, heads) in parts {
+            if let Some(weights) = head_norm {
+                self.norm_heads(weights, qkv, stride, columns.clone(), &mut scratch.copy);
+            }
+            if let Some(table) = architecture.layers[layer].rotary.map(|index| &self.rotary[index]) {
+                for sequence in 0..self.group.sequences.len() {
+                    let rows = self.group.sequence_rows(sequence);
+                    let x = &mut qkv[rows.start * stride + columns.start..];
+                    table.rotate(x, stride, heads, architecture.d_head, rows.len(), self.first_position);
+                }
+            }
+            let hook = HookPoint::block(layer, site);
+            if hook.exists_in(architecture) {
+                self.visit_columns(hook, qkv, stride, columns.start, &mut scratch.copy)?;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// A norm over each head of the given columns.
+    fn norm_heads(
+        &self,
+        weights: &NormWeights,
+        qkv: &mut [f32],
+        stride: usize,
+        columns: Range<usize>,
+        copy: &mut Vec<f32>,
+    ) {
+        let norm = norm(&self.decoder.architecture.norm, weights);
+        let copy = sized(copy, columns.len());
+        for row in qkv.chunks_exact_mut(stride) {
+            let heads = &mut row[columns.clone()];
+            copy.copy_from_slice(heads);
+            norm.apply(copy, NormOutputs { f32: Some(heads), ..NormOutputs::default() });
+        }
+    }
+
+    /// Attention within each sequence, `z` `[tokens, n_heads · d_head]`.
+    fn mix(&self, layer: usize, scratch: &mut Scratch, cache: Option<&mut KeyValueCache>) -> ControlFlow<()> {
+        let architecture = &self.decoder.architecture;
+        let cached = cache.map(|cache| {
+            let [_, k, v] = self.columns();
+            let layer = cache.layer(layer);
+            for row in scratch.qkv[..self.group.rows() * v.end].chunks_exact(v.end) {
+                layer.keys.extend_from_slice(&row[k.clone()]);
+                layer.values.extend_from_slice(&row[v.clone()]);
+            }
+            &*layer
+        });
+        let touch = self.touch_block(layer, Site::Z);
+        let length = self.group.rows() * architecture.q_width();
+        let mut outputs = scratch.z.outputs(length, self.precision(), touch);
+        let scores = self.touch_block(layer, Site::AttnScores);
+        let pattern = self.touch_block(layer, Site::Pattern);
+        if scores == Touch::None && pattern == Touch::None {
+            for sequence in 0..self.group.sequences.len() {
+                let rows = self.group.sequence_rows(sequence);
+                let heads = self.heads(&scratch.qkv, cached, rows.clone());
+                let part = narrowed(&mut outputs, rows.clone(), architecture.q_width());
+                self.kernel(layer).attend(heads.q, heads.k, heads.v, rows.len(), self.first_position, part);
+            }
+        } else {
+            self.mix_explicitly(layer, &scratch.qkv, cached, &mut scratch.pairs, &mut outputs)?;
+        }
+        if touch == Touch::None {
+            return ControlFlow::Continue(());
+        }
+        self.visit_block(layer, Site::Z, scratch.z.wide())
+    }
+
+    /// Attention with scores and pattern of all sequences materialised for their hooks.
+    fn mix_explicitly(
+        &self,
+        layer: usize,
+        qkv: &[f32],
+        cached: Option<&LayerCache>,
+        pairs: &mut Vec<f32>,
+        outputs: &mut Outputs<'_>,
+    ) -> ControlFlow<()> {
+        let n_heads = self.decoder.architecture.n_heads;
+        let sequences = || (0..self.group.sequences.len()).map(|index| self.group.sequence_rows(index));
+        let area = |rows: &Range<usize>| n_heads * rows.len() * (self.first_position + rows.len());
+        let pairs = sized(pairs, sequences().map(|rows| area(&rows)).sum());
+        let mut first = 0;
+        for rows in sequences() {
+            let part = &mut pairs[first..first + area(&rows)];
+            let heads = self.heads(qkv, cached, rows.clone());
+            self.kernel(layer).scores(heads.q, heads.k, rows.len(), self.first_position, part);
+            first += area(&rows);
+        }
+        self.visit_block(layer, Site::AttnScores, pairs)?;
+        let mut first = 0;
+        for rows in sequences() {
+            Attention::pattern(&mut pairs[first..first + area(&rows)], self.first_position + rows.len());
+            first += area(&rows);
+        }
+        self.visit_block(layer, Site::Pattern, pairs)?;
+        let mut first = 0;
+        for rows in sequences() {
+            let heads = self.heads(qkv, cached, rows.clone());
+            let part = narrowed(outputs, rows.clone(), self.decoder.architecture.q_width());
+            let pattern = &pairs[first..first + area(&rows)];
+            Attention::mix(pattern, heads.v, n_heads, rows.len(), self.first_position, part);
+            first += area(&rows);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn kernel(&self, layer: usize) -> Attention {
+        let architecture = &self.decoder.architecture;
+        Attention {
+            scale: architecture.attention_scale,
+            softcap: architecture.attention_softcap,
+            window: architecture.layers[layer].sliding_window,
+            threads: self.threads,
+        }
+    }
+
+    /// Queries of one sequence, and its keys and values from the cache or from the projection.
+    fn heads<'v>(&self, qkv: &'v [f32], cached: Option<&'v LayerCache>, rows: Range<usize>) -> Heads<'v> {
+        let architecture = &self.decoder.architecture;
+        let (d_head, kv_heads) = (architecture.d_head, architecture.n_kv_heads);
+        let [q, k, v] = self.columns();
+        let stride = v.end;
+        let own = |columns: &Range<usize>, heads| {
+            HeadView::new(&qkv[rows.start * stride + columns.start..], stride, heads, d_head)
+        };
+        let stored = |values: &'v [f32]| HeadView::new(values, k.len(), kv_heads, d_head);
+        Heads {
+            q: own(&q, architecture.n_heads),
+            k: cached.map_or_else(|| own(&k, kv_heads), |cached| stored(&cached.keys)),
+            v: cached.map_or_else(|| own(&v, kv_heads), |cached| stored(&cached.values)),
+        }
+    }
+}
+
+struct Heads<'a> {
+    q: HeadView<'a>,
+    k: HeadView<'a>,
+    v: HeadView<'a>,
+}
+
+/// The part of the destinations that belongs to some rows.
+fn narrowed<'o>(outputs: &'o mut Outputs<'_>, rows: Range<usize>, width: usize) -> Outputs<'o> {
+    let range = rows.start * width..rows.end * width;
+    Outputs {
+        f32: outputs.f32.as_deref_mut().map(|values| &mut values[range.clone()]),
+        bf16: outputs.bf16.as_deref_mut().map(|values| &mut values[range]),
+    }
+}

@@ -1,0 +1,246 @@
+//! The forward pass of one decoder, driven by what is asked for.
+//!
+//! A batch is cut into groups of whole sequences; each thread takes a group through all layers while
+//! its activations stay in the thread's cache. Values exist only as long as the next step needs them,
+//! unless a hook point wants them, and the pass ends at the last hook point that is wanted.
+
+mod attention;
+mod branch;
+mod cache;
+mod groups;
+mod mlp;
+mod norm;
+mod pass;
+mod plan;
+mod rotary;
+mod rows;
+mod scratch;
+mod weights;
+
+use std::sync::OnceLock;
+
+use glossator_kernels::{self as kernels, NormOutputs, Operand, Precision, Threads};
+use rayon::prelude::*;
+
+pub(crate) use self::cache::KeyValueCache;
+use self::groups::{Group, groups};
+use self::pass::Pass;
+use self::plan::Plan;
+use self::rotary::{RotaryCache, RotaryTables};
+use self::scratch::ScratchPool;
+pub(crate) use self::weights::PackedLinear;
+use self::weights::{PackedLayer, norm};
+use crate::architecture::{ActivationFunction, Architecture};
+use crate::batch::{Batch, Observer, Run};
+use crate::checkpoint::{LayerWeights, Matrix, NormWeights};
+use crate::error::ModelError;
+use crate::intervention::Intervention;
+
+/// A decoder with its weights packed, ready to run.
+pub(crate) struct Decoder {
+    architecture: Architecture,
+    precision: Precision,
+    activation: kernels::Activation,
+    embedding: Matrix,
+    positions: Option<Matrix>,
+    layers: Vec<PackedLayer>,
+    final_norm: NormWeights,
+    /// Packed when the first logits are asked for.
+    unembedding: OnceLock<PackedLinear>,
+    rotary: RotaryCache,
+    scratch: ScratchPool,
+}
+
+/// The weights of a decoder that are not in a block.
+pub(crate) struct Ends {
+    pub(crate) embedding: Matrix,
+    pub(crate) positions: Option<Matrix>,
+    pub(crate) final_norm: NormWeights,
+}
+
+impl Decoder {
+    /// Packs the weights, one block at a time.
+    pub(crate) fn new(
+        architecture: Architecture,
+        precision: Precision,
+        ends: Ends,
+        layers: impl Iterator<Item = Result<LayerWeights, ModelError>>,
+    ) -> Result<Self, ModelError> {
+        let layers: Vec<PackedLayer> =
+            layers.map(|layer| Ok(PackedLayer::new(layer?, precision))).collect::<Result<_, ModelError>>()?;
+        Ok(Self {
+            activation: activation(architecture.mlp.activation),
+            architecture,
+            precision,
+            embedding: ends.embedding,
+            positions: ends.positions,
+            layers,
+            final_norm: ends.final_norm,
+            unembedding: OnceLock::new(),
+            rotary: RotaryCache::default(),
+            scratch: ScratchPool::default(),
+        })
+    }
+
+    pub(crate) fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    pub(crate) fn embedding(&self) -> &Matrix {
+        &self.embedding
+    }
+
+    pub(crate) fn final_norm(&self) -> &NormWeights {
+        &self.final_norm
+    }
+
+    /// The unembedding, packed by the first caller.
+    pub(crate) fn unembedding(&self) -> &OnceLock<PackedLinear> {
+        &self.unembedding
+    }
+
+    /// Memory held by the weights, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let tables = self.embedding.data.len() + self.positions.as_ref().map_or(0, |table| table.data.len());
+        let unembedding = self.unembedding.get().map_or(0, PackedLinear::bytes);
+        self.layers.iter().map(PackedLayer::bytes).sum::<usize>() + tables * size_of::<f32>() + unembedding
+    }
+
+    /// Runs a batch. The logits `[tokens, vocab_size]`, if wanted, need the unembedding to be packed.
+    pub(crate) fn run(
+        &self,
+        batch: &Batch,
+        run: &Run<'_>,
+        observer: &dyn Observer,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        let plan = Plan::new(&self.architecture, run)?;
+        self.check_tokens(batch, 0)?;
+        if plan.is_empty() || batch.is_empty() {
+            return Ok(plan.logits.then(Vec::new));
+        }
+        let threads = rayon::current_num_threads();
+        let groups = groups(batch, threads);
+        let longest = batch.starts().windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
+        let rotary = self.rotary.tables(&self.architecture.rotaries, longest);
+        let vocab_size = self.architecture.vocab_size;
+        let mut logits = vec![0.0; if plan.logits { batch.tokens().len() * vocab_size } else { 0 }];
+        let mut rest = logits.as_mut_slice();
+        let mut tasks = Vec::with_capacity(groups.len());
+        for group in &groups {
+            let (own, others) = rest.split_at_mut(if plan.logits { group.rows() * vocab_size } else { 0 });
+            rest = others;
+            tasks.push((group, own));
+        }
+        let alone = groups.len() < threads;
+        let work = |(group, logits): (&Group, &mut [f32])| {
+            let pass = Pass {
+                decoder: self,
+                plan: &plan,
+                observer,
+                group,
+                rotary: &rotary,
+                threads: if alone { Threads::All } else { Threads::One },
+                first_position: 0,
+            };
+            let tokens = &batch.tokens()[group.tokens.clone()];
+            self.scratch.with(|scratch| {
+                let _ = pass.run(tokens, scratch, None, plan.logits.then_some(logits));
+            });
+        };
+        if alone {
+            tasks.into_iter().for_each(work);
+        } else {
+            tasks.into_par_iter().with_max_len(1).for_each(work);
+        }
+        Ok(plan.logits.then_some(logits))
+    }
+
+    /// Continues one sequence from its cache and returns the logits of the last token.
+    pub(crate) fn extend(
+        &self,
+        tokens: &[u32],
+        cache: &mut KeyValueCache,
+        interventions: &[Intervention],
+    ) -> Result<Vec<f32>, ModelError> {
+        let run = Run { hooks: &[], interventions, logits: true };
+        let plan = Plan::new(&self.architecture, &run)?;
+        let batch = Batch::from_sequences(&[tokens]);
+        self.check_tokens(&batch, cache.len())?;
+        let group = Group::new(&batch, 0..1);
+        let rotary = self.rotary.tables(&self.architecture.rotaries, cache.len() + tokens.len());
+        let pass = Pass {
+            decoder: self,
+            plan: &plan,
+            observer: &|_, _: &_| {},
+            group: &group,
+            rotary: &rotary,
+            threads: Threads::All,
+            first_position: cache.len(),
+        };
+        let mut logits = vec![0.0; self.architecture.vocab_size];
+        self.scratch.with(|scratch| {
+            let _ = pass.run(tokens, scratch, Some(cache), Some(&mut logits));
+        });
+        Ok(logits)
+    }
+
+    /// Logits `[n, vocab_size]` of residual streams `[n, d_model]`; needs the unembedding to be packed.
+    pub(crate) fn unembed(&self, resid: &[f32]) -> Vec<f32> {
+        let rows = resid.len() / self.architecture.d_model;
+        let mut normed = vec![0.0; resid.len()];
+        norm(&self.architecture.norm, &self.final_norm)
+            .apply(resid, NormOutputs { f32: Some(&mut normed), ..NormOutputs::default() });
+        let mut logits = vec![0.0; rows * self.architecture.vocab_size];
+        self.unembed_rows(Operand::F32(&normed), rows, Threads::All, &mut logits);
+        logits
+    }
+
+    /// Logits of the last rows of `normed` `[rows, d_model]`: as many as fit into `logits`.
+    fn unembed_rows(&self, normed: Operand<'_>, rows: usize, threads: Threads, logits: &mut [f32]) {
+        let skipped = rows - logits.len() / self.architecture.vocab_size;
+        let first = skipped * self.architecture.d_model;
+        let normed = match normed {
+            Operand::F32(values) => Operand::F32(&values[first..]),
+            Operand::Bf16(values) => Operand::Bf16(&values[first..]),
+        };
+        if let Some(unembedding) = self.unembedding.get() {
+            unembedding.product(threads).run(normed, logits);
+        }
+        if let Some(cap) = self.architecture.final_softcap {
+            logits.iter_mut().for_each(|logit| *logit = cap * (*logit / cap).tanh());
+        }
+    }
+
+    /// Every sequence must have tokens, all in the vocabulary, and fit learned positions.
+    fn check_tokens(&self, batch: &Batch, cached: usize) -> Result<(), ModelError> {
+        let Architecture { vocab_size, context_length: limit, learned_positions, .. } = self.architecture;
+        for sequence in 0..batch.len() {
+            let tokens = batch.sequence(sequence);
+            let length = cached + tokens.len();
+            if tokens.is_empty() {
+                return Err(ModelError::EmptySequence { sequence });
+            }
+            if learned_positions && length > limit {
+                return Err(ModelError::SequenceTooLong { sequence, length, limit });
+            }
+            if let Some(position) = tokens.iter().position(|token| *token as usize >= vocab_size) {
+                let token = tokens[position];
+                return Err(ModelError::TokenOutOfVocabulary { token, sequence, position, vocab_size });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn activation(function: ActivationFunction) -> kernels::Activation {
+    match function {
+        ActivationFunction::GeluErf => kernels::Activation::GeluErf,
+        ActivationFunction::GeluTanh => kernels::Activation::GeluTanh,
+        ActivationFunction::Silu => kernels::Activation::Silu,
+        ActivationFunction::Relu => kernels::Activation::Relu,
+    }
+}

@@ -1,0 +1,113 @@
+//! A norm of the forward pass with its two hook points.
+//!
+//! `hook_scale` is what the rows are divided by, `hook_normalized` the divided rows before gain and
+//! bias. A changed scale divides the (centred) rows anew.
+
+use std::ops::ControlFlow;
+
+use glossator_kernels::{Norm, NormOutputs};
+
+use super::pass::Pass;
+use super::plan::Touch;
+use super::rows::{Rows, sized};
+use crate::hook::HookPoint;
+
+/// Buffers for a norm that is looked at.
+pub(super) struct NormScratch<'a> {
+    pub(super) scale: &'a mut Vec<f32>,
+    pub(super) standardized: &'a mut Vec<f32>,
+}
+
+impl Pass<'_> {
+    /// Normalises the rows of `x` into `out`; `hooks` are scale and normalized.
+    pub(super) fn norm(
+        &self,
+        norm: &Norm<'_>,
+        hooks: [HookPoint; 2],
+        x: &[f32],
+        out: &mut Rows,
+        scratch: NormScratch<'_>,
+    ) -> ControlFlow<()> {
+        let touch = self.touch(hooks[0]).max(self.touch(hooks[1]));
+        // The gained rows have no hook of their own: they are only made in f32 when a change must be undone.
+        let own = if touch == Touch::Changed { Touch::Changed } else { Touch::None };
+        let outputs = out.outputs(x.len(), self.precision(), own);
+        if touch == Touch::None {
+            norm.apply(x, NormOutputs { f32: outputs.f32, bf16: outputs.bf16, ..NormOutputs::default() });
+            return ControlFlow::Continue(());
+        }
+        let rows = x.len() / norm.weight.len();
+        let scale = sized(scratch.scale, rows);
+        let standardized = sized(scratch.standardized, x.len());
+        norm.apply(
+            x,
+            NormOutputs {
+                f32: outputs.f32,
+                bf16: outputs.bf16,
+                scale: Some(scale),
+                standardized: Some(standardized),
+            },
+        );
+        self.touch_norm(hooks, scale, standardized)?;
+        if touch == Touch::Changed {
+            apply_gain(norm, standardized, out.wide());
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// As [`Pass::norm`], with the result in f32 whatever the precision: for norms before a sum.
+    pub(super) fn norm_wide(
+        &self,
+        norm: &Norm<'_>,
+        hooks: [HookPoint; 2],
+        x: &[f32],
+        out: &mut [f32],
+        scratch: NormScratch<'_>,
+    ) -> ControlFlow<()> {
+        let touch = self.touch(hooks[0]).max(self.touch(hooks[1]));
+        if touch == Touch::None {
+            norm.apply(x, NormOutputs { f32: Some(out), ..NormOutputs::default() });
+            return ControlFlow::Continue(());
+        }
+        let scale = sized(scratch.scale, x.len() / norm.weight.len());
+        let standardized = sized(scratch.standardized, x.len());
+        norm.apply(
+            x,
+            NormOutputs { scale: Some(scale), standardized: Some(standardized), ..NormOutputs::default() },
+        );
+        self.touch_norm(hooks, scale, standardized)?;
+        apply_gain(norm, standardized, out);
+        ControlFlow::Continue(())
+    }
+
+    /// Shows scale and standardised rows to interventions and observers.
+    fn touch_norm(
+        &self,
+        [scale_hook, normalized_hook]: [HookPoint; 2],
+        scale: &mut [f32],
+        standardized: &mut [f32],
+    ) -> ControlFlow<()> {
+        if self.touch(scale_hook) == Touch::Changed {
+            let before = scale.to_vec();
+            self.visit(scale_hook, scale)?;
+            let width = standardized.len() / scale.len();
+            for ((row, old), new) in standardized.chunks_exact_mut(width).zip(before).zip(&*scale) {
+                row.iter_mut().for_each(|value| *value *= old / new);
+            }
+        } else {
+            self.visit(scale_hook, scale)?;
+        }
+        self.visit(normalized_hook, standardized)
+    }
+}
+
+/// `standardized · gain + bias`, row by row.
+fn apply_gain(norm: &Norm<'_>, standardized: &[f32], out: &mut [f32]) {
+    let width = norm.weight.len();
+    let offset = if norm.unit_offset { 1.0 } else { 0.0 };
+    for (row, out) in standardized.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        for (i, (value, out)) in row.iter().zip(out).enumerate() {
+            *out = value * (offset + norm.weight[i]) + norm.bias.map_or(0.0, |bias| bias[i]);
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! One group of sequences on its way through the layers.
+//!
+//! `ControlFlow::Break` means that the last wanted hook point has been seen; it ends the pass at once.
+
+use std::ops::ControlFlow;
+
+use glossator_kernels::{Precision, Threads, gather_rows};
+
+use super::cache::KeyValueCache;
+use super::groups::Group;
+use super::norm::NormScratch;
+use super::plan::{Plan, Touch};
+use super::rows::sized;
+use super::scratch::Scratch;
+use super::weights::norm;
+use super::{Decoder, RotaryTables};
+use crate::batch::{Activation, Observer};
+use crate::hook::{BlockSite, HookPoint};
+use crate::intervention::Rows as InterventionRows;
+
+/// Everything that stays the same while a group goes through the layers.
+pub(super) struct Pass<'a> {
+    pub(super) decoder: &'a Decoder,
+    pub(super) plan: &'a Plan<'a>,
+    pub(super) observer: &'a dyn Observer,
+    pub(super) group: &'a Group,
+    pub(super) rotary: &'a RotaryTables,
+    pub(super) threads: Threads,
+    /// Position of the first row; 0 unless a cache holds what came before.
+    pub(super) first_position: usize,
+}
+
+impl Pass<'_> {
+    /// Runs embedding and blocks; then, if `logits` is given, final norm and unembedding of the last
+    /// `logits.len() / vocab_size` rows.
+    pub(super) fn run(
+        &self,
+        tokens: &[u32],
+        scratch: &mut Scratch,
+        mut cache: Option<&mut KeyValueCache>,
+        logits: Option<&mut [f32]>,
+    ) -> ControlFlow<()> {
+        self.embed(tokens, scratch)?;
+        for layer in 0..self.decoder.architecture.n_layers {
+            self.block(layer, scratch, cache.as_deref_mut())?;
+        }
+        if let Some(cache) = cache {
+            cache.advance(tokens.len());
+        }
+        self.finish(scratch, logits)
+    }
+
+    /// Token and position embeddings into the residual stream.
+    fn embed(&self, tokens: &[u32], scratch: &mut Scratch) -> ControlFlow<()> {
+        let d_model = self.decoder.architecture.d_model;
+        let resid = sized(&mut scratch.resid, tokens.len() * d_model);
+        gather_rows(&self.decoder.embedding.data, d_model, tokens, resid);
+        let scale = self.decoder.architecture.embedding_scale;
+        if scale.to_bits() != 1f32.to_bits() {
+            resid.iter_mut().for_each(|value| *value *= scale);
+        }
+        self.visit(HookPoint::Embed, resid)?;
+        let Some(table) = &self.decoder.positions else { return ControlFlow::Continue(()) };
+        let positions: Vec<u32> = (0..self.group.sequences.len())
+            .flat_map(|sequence| 0..self.group.sequence_rows(sequence).len())
+            .map(|position| (self.first_position + position) as u32)
+            .collect();
+        let added = sized(&mut scratch.branch, resid.len());
+        gather_rows(&table.data, d_model, &positions, added);
+        self.visit(HookPoint::PosEmbed, added)?;
+        add(resid, added);
+        ControlFlow::Continue(())
+    }
+
+    /// `x ← x + attention(ln1 x)`, `x ← x + mlp(ln2 x)`, or both from the same `x`.
+    fn block(
+        &self,
+        layer: usize,
+        scratch: &mut Scratch,
+        cache: Option<&mut KeyValueCache>,
+    ) -> ControlFlow<()> {
+        let length = self.group.rows() * self.decoder.architecture.d_model;
+        self.visit_block(layer, BlockSite::ResidPre, &mut scratch.resid[..length])?;
+        self.attention(layer, scratch, cache)?;
+        if !self.decoder.architecture.parallel_residual {
+            self.visit_block(layer, BlockSite::ResidMid, &mut scratch.resid[..length])?;
+        }
+        self.mlp(layer, scratch)?;
+        self.visit_block(layer, BlockSite::ResidPost, &mut scratch.resid[..length])
+    }
+
+    fn finish(&self, scratch: &mut Scratch, logits: Option<&mut [f32]>) -> ControlFlow<()> {
+        let architecture = &self.decoder.architecture;
+        let length = self.group.rows() * architecture.d_model;
+        self.norm(
+            &norm(&architecture.norm, &self.decoder.final_norm),
+            [HookPoint::LnFinalScale, HookPoint::LnFinalNormalized],
+            &scratch.resid[..length],
+            &mut scratch.normed,
+            NormScratch { scale: &mut scratch.scale, standardized: &mut scratch.standardized },
+        )?;
+        if let Some(logits) = logits {
+            self.decoder.unembed_rows(scratch.normed.operand(), self.group.rows(), self.threads, logits);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The number format of the products.
+    pub(super) fn precision(&self) -> Precision {
+        self.decoder.precision
+    }
+
+    /// What happens at a hook point.
+    pub(super) fn touch(&self, hook: HookPoint) -> Touch {
+        self.plan.touch(hook, self.decoder.architecture.n_layers)
+    }
+
+    /// What happens at a site of a block.
+    pub(super) fn touch_block(&self, layer: usize, site: BlockSite) -> Touch {
+        self.touch(HookPoint::block(layer, site))
+    }
+
+    /// As [`Pass::visit`], at a site of a block.
+    pub(super) fn visit_block(&self, layer: usize, site: BlockSite, values: &mut [f32]) -> ControlFlow<()> {
+        self.visit(HookPoint::block(layer, site), values)
+    }
+
+    /// Changes the values as the interventions say, then shows them to the observer.
+    pub(super) fn visit(&self, hook: HookPoint, values: &mut [f32]) -> ControlFlow<()> {
+        if self.touch(hook) == Touch::None {
+            return ControlFlow::Continue(());
+        }
+        let architecture = &self.decoder.architecture;
+        let width = hook.width(architecture);
+        for change in self.plan.changes(hook) {
+            change.apply(
+                architecture,
+                &InterventionRows {
+                    first_sequence: self.group.sequences.start,
+                    starts: &self.group.starts,
+                    first_position: self.first_position,
+                },
+                values,
+            );
+        }
+        if self.plan.is_wanted(hook, architecture.n_layers) {
+            let activation = Activation {
+                sequences: self.group.sequences.clone(),
+                starts: &self.group.starts,
+                width,
+                values,
+                pairwise: hook.is_pairwise(),
+            };
+            self.observer.observe(hook, &activation);
+        }
+        if self.plan.ends_at(hook) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// As [`Pass::visit`] for columns `[first, first + width)` of rows of `stride` values.
+    pub(super) fn visit_columns(
+        &self,
+        hook: HookPoint,
+        buffer: &mut [f32],
+        stride: usize,
+        first: usize,
+        copy: &mut Vec<f32>,
+    ) -> ControlFlow<()> {
+        let touch = self.touch(hook);
+        if touch == Touch::None {
+            return ControlFlow::Continue(());
+        }
+        let width = hook.width(&self.decoder.architecture);
+        let copy = sized(copy, buffer.len() / stride * width);
+        for (row, copied) in buffer.chunks_exact(stride).zip(copy.chunks_exact_mut(width)) {
+            copied.copy_from_slice(&row[first..first + width]);
+        }
+        self.visit(hook, copy)?;
+        if touch == Touch::Changed {
+            for (row, copied) in buffer.chunks_exact_mut(stride).zip(copy.chunks_exact(width)) {
+                row[first..first + width].copy_from_slice(copied);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// `a ← a + b`
+pub(super) fn add(a: &mut [f32], b: &[f32]) {
+    for (a, b) in a.iter_mut().zip(b) {
+        *a += b;
+    }
+}

@@ -1,0 +1,105 @@
+//! What a run wants at each hook point, resolved once before the forward pass.
+
+use std::collections::BTreeMap;
+
+use crate::architecture::Architecture;
+use crate::batch::Run;
+use crate::error::ModelError;
+use crate::hook::{BlockSite, HookPoint};
+use crate::hook_pattern::nearest_names;
+use crate::intervention::Intervention;
+
+/// What happens to a value at a hook point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Touch {
+    /// Nothing: the value need not exist.
+    None,
+    /// An observer reads it.
+    Observed,
+    /// An intervention changes it, and an observer may read it.
+    Changed,
+}
+
+/// A run resolved against an architecture.
+pub(super) struct Plan<'a> {
+    touches: Vec<Touch>,
+    wanted: Vec<bool>,
+    changes: BTreeMap<HookPoint, Vec<&'a Intervention>>,
+    /// The last hook point that is wanted; `None` when the logits are.
+    last: Option<HookPoint>,
+    /// Whether the logits are wanted.
+    pub(super) logits: bool,
+}
+
+impl<'a> Plan<'a> {
+    /// Checks that every hook and intervention fits the architecture.
+    pub(super) fn new(architecture: &Architecture, run: &Run<'a>) -> Result<Self, ModelError> {
+        let slots = slot(HookPoint::LnFinalNormalized, architecture.n_layers) + 1;
+        let mut plan = Self {
+            touches: vec![Touch::None; slots],
+            wanted: vec![false; slots],
+            changes: BTreeMap::new(),
+            last: if run.logits { None } else { run.hooks.iter().max().copied() },
+            logits: run.logits,
+        };
+        for &hook in run.hooks {
+            check_hook(architecture, hook)?;
+            let slot = slot(hook, architecture.n_layers);
+            plan.wanted[slot] = true;
+            plan.touches[slot] = Touch::Observed;
+        }
+        for intervention in run.interventions {
+            check_hook(architecture, intervention.hook)?;
+            intervention.check(architecture)?;
+            plan.touches[slot(intervention.hook, architecture.n_layers)] = Touch::Changed;
+            plan.changes.entry(intervention.hook).or_default().push(intervention);
+        }
+        Ok(plan)
+    }
+
+    /// Whether nothing is wanted at all.
+    pub(super) fn is_empty(&self) -> bool {
+        !self.logits && self.last.is_none()
+    }
+
+    /// What happens at a hook point.
+    pub(super) fn touch(&self, hook: HookPoint, n_layers: usize) -> Touch {
+        self.touches[slot(hook, n_layers)]
+    }
+
+    /// Whether an observer wants the values.
+    pub(super) fn is_wanted(&self, hook: HookPoint, n_layers: usize) -> bool {
+        self.wanted[slot(hook, n_layers)]
+    }
+
+    /// The interventions at a hook point, in the order given.
+    pub(super) fn changes(&self, hook: HookPoint) -> &[&'a Intervention] {
+        self.changes.get(&hook).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether nothing is wanted after this hook point.
+    pub(super) fn ends_at(&self, hook: HookPoint) -> bool {
+        self.last == Some(hook)
+    }
+}
+
+/// The position of a hook point in the tables of a plan.
+fn slot(hook: HookPoint, n_layers: usize) -> usize {
+    const SITES: usize = BlockSite::ALL.len();
+    match hook {
+        HookPoint::Embed => 0,
+        HookPoint::PosEmbed => 1,
+        HookPoint::Block { layer, site } => 2 + usize::from(layer) * SITES + site as usize,
+        HookPoint::LnFinalScale => 2 + n_layers * SITES,
+        HookPoint::LnFinalNormalized => 3 + n_layers * SITES,
+    }
+}
+
+fn check_hook(architecture: &Architecture, hook: HookPoint) -> Result<(), ModelError> {
+    if hook.exists_in(architecture) {
+        return Ok(());
+    }
+    let name = hook.to_string();
+    let near = nearest_names(&name, &HookPoint::all(architecture));
+    Err(ModelError::UnknownHook { name, near })
+}
