@@ -75,6 +75,11 @@ impl<F: Fn(HookPoint, &Activation<'_>) + Sync> Observer for F {
     }
 }
 
+/// Sees nothing: for runs that only want the logits.
+impl Observer for () {
+    fn observe(&self, _: HookPoint, _: &Activation<'_>) {}
+}
+
 /// The values of one hook point for a group of whole sequences.
 #[derive(Clone, Debug)]
 pub struct Activation<'a> {

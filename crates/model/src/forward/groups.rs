@@ -22,7 +22,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    fn new(batch: &Batch, sequences: Range<usize>) -> Self {
+    pub(super) fn new(batch: &Batch, sequences: Range<usize>) -> Self {
         let starts = &batch.starts()[sequences.start..=sequences.end];
         let tokens = starts[0]..starts[starts.len() - 1];
         let starts = starts.iter().map(|start| start - tokens.start).collect();

@@ -175,7 +175,7 @@ impl Decoder {
         let pass = Pass {
             decoder: self,
             plan: &plan,
-            observer: &|_, _: &_| {},
+            observer: &(),
             group: &group,
             rotary: &rotary,
             threads: Threads::All,
