@@ -1,1 +1,30 @@
 //! Everything on disk for one run: manifest, records, explanations and scores.
+//!
+//! An atlas is a directory; `docs/reference/atlas-format.md` describes every file in it. [`Atlas`]
+//! reads one.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod database;
+mod error;
+mod excerpt;
+mod explanation;
+mod files;
+mod manifest;
+mod query;
+mod reader;
+mod record;
+mod stages;
+mod tables;
+pub mod testing;
+mod vocabulary;
+
+pub use error::AtlasError;
+pub use excerpt::{Excerpt, ExcerptKind, INTERVALS, QUANTILES, Split};
+pub use explanation::{Explanation, HEADLINE, Score, Simulation};
+pub use manifest::{HookSummary, Manifest, RunSummary, SCHEMA_VERSION, Stage};
+pub use query::{ListQuery, Sort, UnitPage, UnitSummary};
+pub use reader::{Atlas, TokenMeans};
+pub use record::{
+    HistogramBucket, Neighbour, QuantileInterval, TokenMean, TokenWeight, UnitRecord, UnitStatistics,
+};
+pub use vocabulary::Vocabulary;

@@ -1,0 +1,241 @@
+//! The ledgers that explainers and scorers write: explanations, scores, simulations.
+//!
+//! Each unit's entries go in as one transaction, so that a killed run leaves whole units only.
+
+use std::collections::BTreeSet;
+
+use glossator_model::UnitId;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::lookup::unit_row;
+use super::{Database, from_blob, natural, to_blob};
+use crate::error::{AtPath, AtlasError};
+use crate::explanation::{Explanation, HEADLINE, Score, Simulation};
+
+/// Most bytes of simulated activations that are read for one window.
+const MAX_BLOB: i64 = 4 << 20;
+
+impl Database {
+    /// Stores explanations, replacing those of the same unit and explainer together with their scores.
+    pub(crate) fn put_explanations(&self, explanations: &[Explanation]) -> Result<(), AtlasError> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction().at(&self.path)?;
+        for explanation in explanations {
+            let unit = self.known_unit(&transaction, explanation.unit)?;
+            put_explanation(&transaction, unit, explanation).at(&self.path)?;
+            refresh(&transaction, unit).at(&self.path)?;
+        }
+        transaction.commit().at(&self.path)
+    }
+
+    /// Stores scores and the simulations they came from; the explanations must be there.
+    pub(crate) fn put_scores(&self, scores: &[Score], simulations: &[Simulation]) -> Result<(), AtlasError> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction().at(&self.path)?;
+        let mut units = BTreeSet::new();
+        for score in scores {
+            let (unit, explanation) = self.known_explanation(&transaction, score.unit, &score.explainer)?;
+            put_score(&transaction, explanation, score).at(&self.path)?;
+            units.insert(unit);
+        }
+        for simulation in simulations {
+            let (_, explanation) =
+                self.known_explanation(&transaction, simulation.unit, &simulation.explainer)?;
+            transaction
+                .prepare_cached("INSERT OR REPLACE INTO simulations VALUES (?1, ?2, ?3)")
+                .and_then(|mut statement| {
+                    statement.execute(params![
+                        explanation,
+                        simulation.window,
+                        to_blob(&simulation.activations)
+                    ])
+                })
+                .at(&self.path)?;
+        }
+        for unit in units {
+            refresh(&transaction, unit).at(&self.path)?;
+        }
+        transaction.commit().at(&self.path)
+    }
+
+    /// The explanations of a unit, by explainer.
+    pub(crate) fn explanations(&self, unit: UnitId) -> Result<Vec<Explanation>, AtlasError> {
+        let connection = self.lock();
+        let Some(id) = unit_row(&connection, unit).at(&self.path)? else { return Ok(Vec::new()) };
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT explainer, text, body, seconds FROM explanations WHERE unit = ?1 ORDER BY explainer",
+            )
+            .at(&self.path)?;
+        let rows = statement
+            .query_map([id], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?)));
+        let rows: Vec<_> = rows.and_then(Iterator::collect).at(&self.path)?;
+        rows.into_iter()
+            .map(|(explainer, text, body, seconds)| {
+                let body = serde_json::from_str(&body).at(&self.path)?;
+                Ok(Explanation { unit, explainer, text, body, seconds })
+            })
+            .collect()
+    }
+
+    /// The scores of a unit's explanations.
+    pub(crate) fn scores(&self, unit: UnitId) -> Result<Vec<Score>, AtlasError> {
+        let connection = self.lock();
+        let Some(id) = unit_row(&connection, unit).at(&self.path)? else { return Ok(Vec::new()) };
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT explainer, metric, sample, split, value, low, high, tokens, remark
+                 FROM scores JOIN explanations ON id = explanation WHERE unit = ?1
+                 ORDER BY explainer, metric, sample, split",
+            )
+            .at(&self.path)?;
+        let rows = statement.query_map([id], |row| score(unit, row)).and_then(Iterator::collect);
+        rows.at(&self.path)
+    }
+
+    /// The simulations of a unit by one explainer, by window.
+    pub(crate) fn simulations(&self, unit: UnitId, explainer: &str) -> Result<Vec<Simulation>, AtlasError> {
+        let connection = self.lock();
+        let Some(id) = unit_row(&connection, unit).at(&self.path)? else { return Ok(Vec::new()) };
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT window, activations FROM simulations JOIN explanations ON id = explanation
+                 WHERE unit = ?1 AND explainer = ?2 AND length(activations) <= ?3 ORDER BY window",
+            )
+            .at(&self.path)?;
+        let rows = statement.query_map(params![id, explainer, MAX_BLOB], |row| {
+            Ok((row.get(0)?, from_blob(row.get_ref(1)?.as_blob()?)))
+        });
+        let rows: Vec<(u32, Option<Vec<f32>>)> = rows.and_then(Iterator::collect).at(&self.path)?;
+        rows.into_iter()
+            .map(|(window, activations)| {
+                let activations = activations.ok_or_else(|| {
+                    self.broken(format!("the simulation of {unit} in window {window} is cut"))
+                })?;
+                Ok(Simulation { unit, explainer: explainer.to_owned(), window, activations })
+            })
+            .collect()
+    }
+
+    /// Indices of the units of a hook point that an explainer has explained (`scored`: and scored).
+    pub(crate) fn done(
+        &self,
+        hook: &str,
+        explainer: &str,
+        scored: bool,
+    ) -> Result<BTreeSet<u32>, AtlasError> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT idx FROM explanations e JOIN units u ON u.id = e.unit JOIN hooks h USING (hook)
+                 WHERE h.name = ?1 AND e.explainer = ?2
+                 AND (NOT ?3 OR EXISTS (SELECT 1 FROM scores WHERE explanation = e.id))",
+            )
+            .at(&self.path)?;
+        let rows = statement.query_map(params![hook, explainer, scored], |row| row.get(0));
+        rows.and_then(Iterator::collect).at(&self.path)
+    }
+
+    fn known_unit(&self, connection: &Connection, unit: UnitId) -> Result<i64, AtlasError> {
+        let found = unit_row(connection, unit).at(&self.path)?;
+        found.ok_or_else(|| AtlasError::UnknownUnit {
+            unit: unit.to_string(),
+            advice: "explanations belong to recorded units".to_owned(),
+        })
+    }
+
+    fn known_explanation(
+        &self,
+        connection: &Connection,
+        unit: UnitId,
+        explainer: &str,
+    ) -> Result<(i64, i64), AtlasError> {
+        let row = self.known_unit(connection, unit)?;
+        let id = connection
+            .prepare_cached("SELECT id FROM explanations WHERE unit = ?1 AND explainer = ?2")
+            .and_then(|mut statement| {
+                statement.query_row(params![row, explainer], |row| row.get(0)).optional()
+            })
+            .at(&self.path)?;
+        let id =
+            id.ok_or_else(|| self.broken(format!("{unit} has no explanation by `{explainer}` to score")))?;
+        Ok((row, id))
+    }
+}
+
+fn put_explanation(connection: &Connection, unit: i64, explanation: &Explanation) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM explanations WHERE unit = ?1 AND explainer = ?2")?
+        .execute(params![unit, explanation.explainer])?;
+    connection
+        .prepare_cached(
+            "INSERT INTO explanations (unit, explainer, text, body, seconds) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![
+            unit,
+            explanation.explainer,
+            explanation.text,
+            explanation.body.to_string(),
+            explanation.seconds
+        ])?;
+    Ok(())
+}
+
+fn put_score(connection: &Connection, explanation: i64, score: &Score) -> rusqlite::Result<()> {
+    // SQLite would store an undefined float as NULL silently; here it is made explicit.
+    let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO scores VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
+        .execute(params![
+        explanation,
+        score.metric,
+        score.sample,
+        score.split.to_string(),
+        finite(score.value),
+        finite(score.low),
+        finite(score.high),
+        score.tokens as i64,
+        score.remark
+    ])?;
+    Ok(())
+}
+
+fn score(unit: UnitId, row: &Row<'_>) -> rusqlite::Result<Score> {
+    let split = row.get_ref(3)?.as_str()?.parse().map_err(|error: String| {
+        rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, error.into())
+    })?;
+    Ok(Score {
+        unit,
+        explainer: row.get(0)?,
+        metric: row.get(1)?,
+        sample: row.get(2)?,
+        split,
+        value: row.get(4)?,
+        low: row.get(5)?,
+        high: row.get(6)?,
+        tokens: natural(row, 7)?,
+        remark: row.get(8)?,
+    })
+}
+
+/// Brings a unit's list entry and search text up to date with its explanations. The score shown is
+/// the best headline score; of one explanation, that on the test split counts, else on the valid split.
+fn refresh(connection: &Connection, unit: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE units SET (score, explanation) = (
+                SELECT (SELECT value FROM scores WHERE explanation = e.id AND metric = ?2 AND sample = ?3
+                        AND value IS NOT NULL ORDER BY split = 'test' DESC, split LIMIT 1) AS best, e.id
+                FROM explanations e WHERE e.unit = ?1 ORDER BY best DESC NULLS LAST, e.explainer LIMIT 1)
+             WHERE id = ?1",
+        )?
+        .execute(params![unit, HEADLINE.0, HEADLINE.1])?;
+    connection
+        .prepare_cached(
+            "UPDATE unit_search SET explanations =
+             (SELECT coalesce(group_concat(text, ' ' ORDER BY explainer), '') FROM explanations WHERE unit = ?1)
+             WHERE rowid = ?1",
+        )?
+        .execute([unit])?;
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Lists of units: filter, full-text search, order, pages.
+
+use glossator_model::UnitId;
+use rusqlite::types::Value;
+use rusqlite::{Row, params_from_iter};
+
+use super::{Database, natural};
+use crate::error::{AtPath, AtlasError};
+use crate::query::{ListQuery, Sort, UnitPage, UnitSummary};
+
+impl Database {
+    /// The units that match a query.
+    pub(crate) fn list(&self, query: &ListQuery) -> Result<UnitPage, AtlasError> {
+        let (filter, mut values) = conditions(query);
+        let connection = self.lock();
+        let total = connection
+            .prepare_cached(&format!("SELECT count(*) FROM units u JOIN hooks h USING (hook) WHERE {filter}"))
+            .and_then(|mut statement| statement.query_row(params_from_iter(&values), |row| natural(row, 0)))
+            .at(&self.path)?;
+        let limit = match query.limit {
+            0 => ListQuery::DEFAULT_LIMIT,
+            limit => limit.min(ListQuery::MAX_LIMIT),
+        };
+        values.push(Value::from(i64::from(limit)));
+        values.push(Value::from(i64::from(query.offset)));
+        let sql = format!(
+            "SELECT h.name, u.idx, u.mean, u.density, u.max, u.tokens, u.score, e.explainer, e.text
+             FROM units u JOIN hooks h USING (hook) LEFT JOIN explanations e ON e.id = u.explanation
+             WHERE {filter} ORDER BY {} LIMIT ? OFFSET ?",
+            order(query)
+        );
+        let mut statement = connection.prepare_cached(&sql).at(&self.path)?;
+        let rows = statement.query_map(params_from_iter(&values), summary);
+        let rows: Vec<Option<UnitSummary>> = rows.and_then(Iterator::collect).at(&self.path)?;
+        let units: Option<Vec<_>> = rows.into_iter().collect();
+        Ok(UnitPage { total, units: units.ok_or_else(|| self.broken("a unit has an impossible name"))? })
+    }
+}
+
+/// The conditions of a query as SQL with placeholders, and what is bound to them.
+fn conditions(query: &ListQuery) -> (String, Vec<Value>) {
+    let mut filter = vec!["1"];
+    let mut values = Vec::new();
+    if let Some(hook) = query.hook {
+        filter.push("h.name = ?");
+        values.push(Value::from(hook.to_string()));
+    }
+    if let Some(density) = query.min_density {
+        filter.push("u.density >= ?");
+        values.push(Value::from(density));
+    }
+    if let Some(density) = query.max_density {
+        filter.push("u.density <= ?");
+        values.push(Value::from(density));
+    }
+    if let Some(explainer) = &query.explainer {
+        filter.push("EXISTS (SELECT 1 FROM explanations x WHERE x.unit = u.id AND x.explainer = ?)");
+        values.push(Value::from(explainer.clone()));
+    }
+    if let Some(search) = query.search.as_deref().map(str::trim).filter(|search| !search.is_empty()) {
+        if let Ok(unit) = search.parse::<UnitId>() {
+            filter.push("h.name = ? AND u.idx = ?");
+            values.push(Value::from(unit.hook.to_string()));
+            values.push(Value::from(i64::from(unit.index)));
+        } else if let Some(words) = phrase(search) {
+            filter.push("u.id IN (SELECT rowid FROM unit_search WHERE unit_search MATCH ?)");
+            values.push(Value::from(words));
+        } else {
+            // Nothing but punctuation, which the index does not hold: look into the token texts.
+            filter.push("instr(u.tokens, ?) > 0");
+            let quoted = serde_json::Value::from(search).to_string();
+            values.push(Value::from(quoted.trim_matches('"').to_owned()));
+        }
+    }
+    (filter.join(" AND "), values)
+}
+
+/// What was typed as an FTS5 query that has no operators: every word a quoted prefix, all required.
+fn phrase(search: &str) -> Option<String> {
+    let words: Vec<String> = search
+        .split_whitespace()
+        .filter(|word| word.chars().any(char::is_alphanumeric))
+        .map(|word| format!("\"{}\"*", word.replace(['"', '\0'], " ")))
+        .collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// The order as SQL; every part of it is ours.
+fn order(query: &ListQuery) -> String {
+    let direction = if query.descending { "DESC" } else { "ASC" };
+    let column = match query.sort {
+        Sort::Unit => return format!("u.id {direction}"),
+        Sort::Score => "u.score",
+        Sort::Density => "u.density",
+        Sort::Max => "u.max",
+        Sort::Mean => "u.mean",
+        Sort::Variance => "u.variance",
+        Sort::Skewness => "u.skewness",
+        Sort::Kurtosis => "u.kurtosis",
+    };
+    format!("{column} {direction} NULLS LAST, u.id")
+}
+
+fn summary(row: &Row<'_>) -> rusqlite::Result<Option<UnitSummary>> {
+    let Ok(hook) = row.get_ref(0)?.as_str()?.parse() else { return Ok(None) };
+    Ok(Some(UnitSummary {
+        unit: UnitId { hook, index: row.get(1)? },
+        mean: row.get(2)?,
+        density: row.get(3)?,
+        max: row.get(4)?,
+        tokens: serde_json::from_str(row.get_ref(5)?.as_str()?).unwrap_or_default(),
+        score: row.get(6)?,
+        explainer: row.get(7)?,
+        explanation: row.get(8)?,
+    }))
+}

@@ -1,0 +1,74 @@
+//! `atlas.sqlite`: point look-ups, lists, search, and the ledgers of explanations and scores.
+//!
+//! The tables are made once when the atlas is finalised; explainers and scorers add to theirs. Foreign
+//! text is only ever bound, never spliced into SQL.
+
+mod create;
+mod ledger;
+mod list;
+mod lookup;
+
+pub(crate) use create::{UnitEntry, create};
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Row};
+
+use crate::error::{AtPath, AtlasError};
+use crate::manifest::SCHEMA_VERSION;
+
+/// Longest wait for another process that is writing.
+const BUSY: Duration = Duration::from_secs(30);
+
+/// The open database. One connection behind a lock: look-ups take microseconds.
+pub(crate) struct Database {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+impl Database {
+    /// Opens the database of an atlas; `write` also for adding explanations and scores.
+    pub(crate) fn open(path: &Path, write: bool) -> Result<Self, AtlasError> {
+        std::fs::metadata(path).at(path)?;
+        let access = if write { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
+        let connection =
+            Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX).at(path)?;
+        connection.busy_timeout(BUSY).at(path)?;
+        // An atlas may come from a stranger: its schema must not run functions, and its rows stay small.
+        connection.pragma_update(None, "trusted_schema", false).at(path)?;
+        connection.pragma_update(None, "foreign_keys", true).at(path)?;
+        let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).at(path)?;
+        if version != SCHEMA_VERSION {
+            let message = format!("its schema version is {version}, not {SCHEMA_VERSION}");
+            return Err(AtlasError::invalid(path, message));
+        }
+        Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn broken(&self, message: impl Into<String>) -> AtlasError {
+        AtlasError::invalid(&self.path, message)
+    }
+}
+
+/// Floats as a blob: little endian, one after the other.
+fn to_blob(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// Floats of a blob, or nothing where its length is no multiple of 4.
+fn from_blob(blob: &[u8]) -> Option<Vec<f32>> {
+    let (values, rest) = blob.as_chunks::<4>();
+    rest.is_empty().then(|| values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+}
+
+/// A column that counts something.
+fn natural(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}

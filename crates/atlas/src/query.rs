@@ -1,0 +1,101 @@
+//! What a list of units is asked for, and what it answers.
+
+use std::str::FromStr;
+
+use glossator_model::{HookPoint, UnitId};
+use serde::{Deserialize, Serialize};
+
+/// Selects, orders and pages the units of an atlas.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListQuery {
+    /// Only units of this hook point.
+    pub hook: Option<HookPoint>,
+    /// Free text: a unit's name, tokens it responds to, or words of its explanations.
+    pub search: Option<String>,
+    /// Only units of at least this density.
+    pub min_density: Option<f64>,
+    /// Only units of at most this density.
+    pub max_density: Option<f64>,
+    /// Only units that this explainer has explained.
+    pub explainer: Option<String>,
+    /// The order.
+    pub sort: Sort,
+    /// Largest first instead of smallest first. Undefined values come last either way.
+    pub descending: bool,
+    /// Units to leave out at the start.
+    pub offset: u32,
+    /// Most units to return; 0 means [`ListQuery::DEFAULT_LIMIT`], more than
+    /// [`ListQuery::MAX_LIMIT`] is cut to it.
+    pub limit: u32,
+}
+
+impl ListQuery {
+    /// Units on a page where no limit is given.
+    pub const DEFAULT_LIMIT: u32 = 50;
+    /// Most units on a page.
+    pub const MAX_LIMIT: u32 = 1000;
+}
+
+/// What a list is ordered by; ties by hook point and index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sort {
+    /// Hook point in order of execution, then index.
+    #[default]
+    Unit,
+    /// The best headline score of its explanations.
+    Score,
+    /// Share of tokens above 0.
+    Density,
+    /// Largest activation.
+    Max,
+    /// Mean activation.
+    Mean,
+    /// Variance.
+    Variance,
+    /// Skewness.
+    Skewness,
+    /// Kurtosis.
+    Kurtosis,
+}
+
+impl FromStr for Sort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|_| {
+            format!("`{text}` is no order (unit, score, density, max, mean, variance, skewness or kurtosis)")
+        })
+    }
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnitPage {
+    /// Units that match in all.
+    pub total: u64,
+    /// Those on this page.
+    pub units: Vec<UnitSummary>,
+}
+
+/// One line of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UnitSummary {
+    /// The unit.
+    pub unit: UnitId,
+    /// Mean activation.
+    pub mean: f64,
+    /// Share of tokens above 0.
+    pub density: f64,
+    /// Largest activation.
+    pub max: f64,
+    /// The unit's strongest tokens, as texts.
+    pub tokens: Vec<String>,
+    /// The best headline score of its explanations, if one is defined.
+    pub score: Option<f64>,
+    /// The explainer with that score, or the first explainer where none is scored.
+    pub explainer: Option<String>,
+    /// That explanation's text.
+    pub explanation: Option<String>,
+}

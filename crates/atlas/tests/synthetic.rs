@@ -1,0 +1,137 @@
+//! The made-up atlas reads back as it was written, and what is added to it is found again.
+#![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
+
+use glossator_atlas::testing::write_synthetic;
+use glossator_atlas::{
+    Atlas, AtlasError, ExcerptKind, Explanation, ListQuery, Score, Simulation, Sort, Split,
+};
+use glossator_model::{HookPoint, UnitId};
+
+fn unit(layer: usize, index: u32) -> UnitId {
+    UnitId { hook: HookPoint::mlp_post(layer), index }
+}
+
+fn explanation(unit: UnitId, explainer: &str, text: &str) -> Explanation {
+    let body = serde_json::json!({ "explainer": explainer });
+    Explanation { unit, explainer: explainer.to_owned(), text: text.to_owned(), body, seconds: Some(0.5) }
+}
+
+fn score(unit: UnitId, explainer: &str, value: Option<f64>) -> Score {
+    Score {
+        unit,
+        explainer: explainer.to_owned(),
+        metric: "correlation".to_owned(),
+        sample: "top_and_random".to_owned(),
+        split: Split::Test,
+        value,
+        low: value.map(|value| value - 0.1),
+        high: value.map(|value| value + 0.1),
+        tokens: 640,
+        remark: value.is_none().then(|| "constant".to_owned()),
+    }
+}
+
+#[test]
+fn records_read_back() {
+    let directory = tempfile::tempdir().unwrap();
+    write_synthetic(directory.path(), 2, 300).unwrap();
+    let atlas = Atlas::open(directory.path()).unwrap();
+    assert_eq!(atlas.unit_count(), 600);
+    for id in [unit(0, 0), unit(0, 299), unit(1, 0), unit(1, 255), unit(1, 256)] {
+        let record = atlas.unit(id).unwrap();
+        assert_eq!(record.unit, id);
+        assert_eq!(record.statistics.tokens, 960);
+        assert_eq!(record.excerpts.iter().filter(|e| e.kind == ExcerptKind::Top).count(), 20);
+        assert_eq!(record.excerpts.iter().filter(|e| e.kind == ExcerptKind::Random).count(), 20);
+        assert_eq!(record.top_logits.len(), 10);
+        assert_eq!(record.neighbours.len(), 10);
+        let first = &record.excerpts[0];
+        assert_eq!(first.window, record.statistics.max_window);
+        assert_eq!(first.activations[record.statistics.max_position as usize], record.statistics.max);
+        let share: f64 = record.intervals.iter().map(|interval| interval.share).sum();
+        assert!((share - 1.0).abs() < 1e-12);
+        assert_eq!(atlas.unit_at(atlas.rank_of(id).unwrap()), Some(id));
+        // A window has one split, whatever lists it is on.
+        for a in &record.excerpts {
+            assert!(record.excerpts.iter().all(|b| a.window != b.window || a.split == b.split));
+        }
+    }
+    let means = atlas.token_means(unit(1, 4)).unwrap();
+    assert!(means.get(4).unwrap() > 4.0, "{:?}", means.get(4));
+    assert_eq!(means.get(1_000_000), None);
+    assert_eq!(atlas.vocabulary().text(4), "<script>alert(1)</script>");
+}
+
+#[test]
+fn unknown_units_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    write_synthetic(directory.path(), 1, 8).unwrap();
+    let atlas = Atlas::open(directory.path()).unwrap();
+    for id in [unit(0, 8), unit(3, 0)] {
+        let error = atlas.unit(id).unwrap_err();
+        assert!(matches!(&error, AtlasError::UnknownUnit { .. }), "{error}");
+        assert!(error.to_string().contains(&id.to_string()), "{error}");
+    }
+}
+
+#[test]
+fn lists_sort_search_and_page() {
+    let directory = tempfile::tempdir().unwrap();
+    write_synthetic(directory.path(), 2, 30).unwrap();
+    let atlas = Atlas::open_writable(directory.path()).unwrap();
+    let all = atlas.list(&ListQuery { limit: 7, offset: 28, ..ListQuery::default() }).unwrap();
+    assert_eq!((all.total, all.units.len()), (60, 7));
+    assert_eq!(all.units[0].unit, unit(0, 28));
+    assert_eq!(all.units[2].unit, unit(1, 0));
+    let sorted = ListQuery { sort: Sort::Max, descending: true, ..ListQuery::default() };
+    let sorted = atlas.list(&sorted).unwrap().units;
+    assert!(sorted.windows(2).all(|pair| pair[0].max >= pair[1].max));
+
+    atlas.put_explanations(&[explanation(unit(1, 3), "n2g", "fires on *zebra* stripes")]).unwrap();
+    let search = |text: &str| {
+        let query = ListQuery { search: Some(text.to_owned()), ..ListQuery::default() };
+        atlas.list(&query).unwrap().units.into_iter().map(|summary| summary.unit).collect::<Vec<_>>()
+    };
+    assert_eq!(search("zebra"), [unit(1, 3)]);
+    assert_eq!(search("zeb stripes"), [unit(1, 3)]);
+    assert_eq!(search("blocks.1.mlp.hook_post:7"), [unit(1, 7)]);
+    assert!(search("alert").contains(&unit(0, 4)));
+    // Text that would be syntax to SQL or FTS5 is only text.
+    for hostile in ["\"", "zebra\" OR \"cat", "NEAR(a b)", "' OR 1=1 --", "*", "name:x", "\u{0}", "-", "^"] {
+        search(hostile);
+    }
+}
+
+#[test]
+fn explanations_and_scores_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    write_synthetic(directory.path(), 1, 5).unwrap();
+    let atlas = Atlas::open_writable(directory.path()).unwrap();
+    let id = unit(0, 2);
+    let explanations = [explanation(id, "lookup", "cat"), explanation(id, "n2g", "<b>sat</b>")];
+    atlas.put_explanations(&explanations).unwrap();
+    let scores = [score(id, "lookup", Some(0.5)), score(id, "n2g", None)];
+    let simulation = Simulation {
+        unit: id,
+        explainer: "n2g".to_owned(),
+        window: 3,
+        activations: vec![0.0, -1.5, f32::MAX],
+    };
+    atlas.put_scores(&scores, std::slice::from_ref(&simulation)).unwrap();
+
+    let atlas = Atlas::open(directory.path()).unwrap();
+    assert_eq!(atlas.explanations(id).unwrap(), explanations);
+    assert_eq!(atlas.scores(id).unwrap(), scores);
+    assert_eq!(atlas.simulations(id, "n2g").unwrap(), [simulation]);
+    assert_eq!(atlas.scored(id.hook, "n2g").unwrap().into_iter().collect::<Vec<_>>(), [2]);
+    let by_score = ListQuery { sort: Sort::Score, descending: true, ..ListQuery::default() };
+    let first = atlas.list(&by_score).unwrap().units.remove(0);
+    assert_eq!((first.unit, first.score, first.explainer.as_deref()), (id, Some(0.5), Some("lookup")));
+
+    // A new explanation takes the old one's scores with it.
+    let atlas = Atlas::open_writable(directory.path()).unwrap();
+    atlas.put_explanations(&[explanation(id, "lookup", "dog")]).unwrap();
+    assert!(atlas.scores(id).unwrap().iter().all(|score| score.explainer == "n2g"));
+    assert!(atlas.put_scores(&[score(id, "unheard of", Some(1.0))], &[]).is_err());
+    assert!(atlas.put_explanations(&[explanation(unit(0, 5), "n2g", "x")]).is_err());
+}
