@@ -8,14 +8,19 @@
 //! of a result is computed in an order that depends neither on the number of rows, nor on the number of
 //! threads, nor on what else is in the batch, so a sequence gives the same bits alone and in any batch.
 
+// Inlining a body into its caller is what compiles it for the caller's instruction set.
+#![allow(clippy::inline_always)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod activation;
+mod aligned;
 mod attention;
 mod convert;
 mod detect;
+mod elementary;
 mod embedding;
 mod matrix_product;
+mod multiversion;
 mod norm;
 mod outputs;
 mod rotary;
@@ -23,7 +28,7 @@ mod softmax;
 mod threads;
 mod top_k;
 
-pub use activation::Activation;
+pub use activation::{Activation, softcap};
 pub use attention::{Attention, HeadView};
 pub use convert::{narrow, round_to_bf16, widen};
 pub use detect::{Backend, cpu_description};

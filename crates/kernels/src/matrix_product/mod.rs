@@ -3,14 +3,27 @@
 //! Accumulation is in f32. Under [`Precision::Bf16`] weight and x are rounded to bf16 first; products of two
 //! bf16 are exact in f32.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod driver;
+mod epilogue;
 mod packed;
+mod portable;
+#[cfg(test)]
+mod tests;
+mod tile;
 
 use half::bf16;
 
 use crate::activation::Activation;
-use crate::convert::{round_to_bf16, widen};
+use crate::aligned::with_scratch;
+use crate::detect::Backend;
 use crate::outputs::Outputs;
 use crate::threads::Threads;
+use driver::Sweep;
+use epilogue::{Epilogue, SharedRows, Step};
 
 pub use packed::{PackedMatrix, Precision};
 
@@ -53,12 +66,13 @@ pub struct Product<'a> {
     bias: Option<&'a [f32]>,
     accumulate: bool,
     threads: Threads,
+    backend: Backend,
 }
 
 impl<'a> Product<'a> {
     /// The plain product with `weight`, on the calling thread.
     pub fn new(weight: &'a PackedMatrix) -> Self {
-        Self { weight, bias: None, accumulate: false, threads: Threads::One }
+        Self { weight, bias: None, accumulate: false, threads: Threads::One, backend: Backend::best() }
     }
 
     /// Adds `bias` `[n_out]` to every row.
@@ -83,30 +97,23 @@ impl<'a> Product<'a> {
         Self { threads, ..self }
     }
 
-    /// Writes (or adds) the product with `x` `[rows, n_in]` to `out` `[rows, n_out]`; rows follow from `out`.
+    /// Runs on another backend than the fastest, for tests and comparisons.
+    ///
+    /// # Panics
+    /// If this processor does not run it.
+    #[must_use]
+    pub fn backend(self, backend: Backend) -> Self {
+        assert!(backend.is_available(), "this processor does not run {backend}");
+        Self { backend, ..self }
+    }
+
+    /// Writes (or adds) the product with `x` `[rows, n_in]` to `out` `[rows, n_out]`.
     ///
     /// # Panics
     /// If the lengths contradict the weight's shape.
     pub fn run<'x>(&self, x: impl Into<Operand<'x>>, out: &mut [f32]) {
-        let (x, rows) = (x.into(), out.len() / self.weight.n_out());
-        assert_eq!(out.len(), rows * self.weight.n_out(), "product: out is not whole rows");
-        assert_eq!(x.len(), rows * self.weight.n_in(), "product: x and out differ in rows");
-        let x = match (x, self.weight.precision()) {
-            (Operand::F32(x), Precision::F32) => x.to_vec(),
-            (Operand::F32(x), Precision::Bf16) => round_to_bf16(x).iter().map(|v| v.to_f32()).collect(),
-            (Operand::Bf16(x), _) => {
-                let mut wide = vec![0.0; x.len()];
-                widen(x, &mut wide);
-                wide
-            }
-        };
-        for (x, out) in x.chunks_exact(self.weight.n_in()).zip(out.chunks_exact_mut(self.weight.n_out())) {
-            for (column, out) in out.iter_mut().enumerate() {
-                let sum: f32 = x.iter().zip(self.weight.row(column)).map(|(a, b)| a * b).sum();
-                let biased = sum + self.bias.map_or(0.0, |b| b[column]);
-                *out = if self.accumulate { *out + biased } else { biased };
-            }
-        }
+        let step = if self.accumulate { Step::Add } else { Step::Store };
+        self.sweep(x.into(), step, self.weight.n_out(), Outputs::f32(out));
     }
 
     /// As [`Product::run`], rounding the result to bf16.
@@ -115,34 +122,55 @@ impl<'a> Product<'a> {
     /// If the lengths contradict the weight's shape, or the product accumulates.
     pub fn run_bf16<'x>(&self, x: impl Into<Operand<'x>>, out: &mut [bf16]) {
         assert!(!self.accumulate, "product: bf16 results do not accumulate");
-        let mut wide = vec![0.0; out.len()];
-        self.run(x, &mut wide);
-        crate::convert::narrow(&wide, out);
+        self.sweep(x.into(), Step::Store, self.weight.n_out(), Outputs::bf16(out));
     }
 
-    /// The gated MLP's middle: act(gate) · up of x · [gate; up]ᵀ, where the weight stacks the gate matrix
-    /// `[d_mlp, n_in]` on the up matrix `[d_mlp, n_in]`. Outputs are `[rows, d_mlp]`; gate and up themselves
-    /// are not kept.
+    /// The gated MLP's middle: act(gate) · up of x · [gate; up]ᵀ (+ bias), where the weight stacks the gate matrix
+    /// `[d_mlp, n_in]` on the up matrix `[d_mlp, n_in]` ([`PackedMatrix::pack_stacked`]). Outputs are
+    /// `[rows, d_mlp]`; gate and up themselves are not kept.
     ///
     /// # Panics
-    /// If the lengths contradict the weight's shape.
+    /// If the lengths contradict the weight's shape, or the weight is no stack of two equal parts.
     pub fn run_gated<'x>(&self, activation: Activation, x: impl Into<Operand<'x>>, outputs: Outputs<'_>) {
-        let x = x.into();
-        let rows = x.len() / self.weight.n_in();
-        let mut gate_up = vec![0.0; rows * self.weight.n_out()];
-        Self { accumulate: false, ..*self }.run(x, &mut gate_up);
-        activation.gated(&gate_up, self.weight.n_out() / 2, outputs);
+        let &[gate, up] = self.weight.part_rows() else {
+            panic!("gated product: the weight is no stack of two")
+        };
+        assert!(
+            gate == up && !self.accumulate,
+            "gated product: gate and up differ, or the product accumulates"
+        );
+        self.sweep(x.into(), Step::Gate(activation), gate, outputs);
     }
 
     /// The plain MLP's middle: act(x · Wᵀ + bias). Outputs are `[rows, n_out]`.
     ///
     /// # Panics
-    /// If the lengths contradict the weight's shape.
+    /// If the lengths contradict the weight's shape, or the product accumulates.
     pub fn run_activated<'x>(&self, activation: Activation, x: impl Into<Operand<'x>>, outputs: Outputs<'_>) {
-        let x = x.into();
-        let rows = x.len() / self.weight.n_in();
-        let mut pre = vec![0.0; rows * self.weight.n_out()];
-        Self { accumulate: false, ..*self }.run(x, &mut pre);
-        activation.apply(&pre, outputs);
+        assert!(!self.accumulate, "product: activated results do not accumulate");
+        self.sweep(x.into(), Step::Activate(activation), self.weight.n_out(), outputs);
+    }
+
+    fn sweep(&self, x: Operand<'_>, step: Step, width: usize, outputs: Outputs<'_>) {
+        let &Self { weight, bias, threads, backend, .. } = self;
+        let rows = x.len() / weight.n_in();
+        assert_eq!(x.len(), rows * weight.n_in(), "product: x is not whole rows");
+        outputs.check(rows * width);
+        let epilogue = Epilogue {
+            bias,
+            step,
+            f32: outputs.f32.map(|values| SharedRows::new(values, width)),
+            bf16: outputs.bf16.map(|values| SharedRows::new(values, width)),
+        };
+        with_scratch(|scratch| match weight.precision() {
+            Precision::F32 => {
+                let rows = driver::rows_f32(x, weight, scratch);
+                Sweep { backend, weight, rows, epilogue }.run(threads);
+            }
+            Precision::Bf16 => {
+                let rows = driver::rows_bf16(x, weight, scratch);
+                Sweep { backend, weight, rows, epilogue }.run(threads);
+            }
+        });
     }
 }

@@ -1,6 +1,15 @@
 //! A weight matrix, packed once for the products that follow.
+//!
+//! Layout: 16 columns of the result (16 rows of the weight) form a block. In f32 a block is `[n_in][16]`; in bf16
+//! it is `[depth / 2][16][2]`, pairs along the summed dimension side by side as dot-product instructions and
+//! tiles want them, with depth = `n_in` rounded up to 32. Missing rows and depth are zeros. Each part of a
+//! stacked matrix begins a new block.
 
 use half::bf16;
+use rayon::prelude::*;
+
+use super::tile::LANES;
+use crate::aligned::AlignedBuffer;
 
 /// The number format that a matrix product multiplies in; sums are always f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,13 +20,23 @@ pub enum Precision {
     Bf16,
 }
 
+/// The columns of the result that one block yields.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Columns {
+    pub(super) start: usize,
+    pub(super) count: usize,
+}
+
 /// A weight `[n_out, n_in]` in the kernels' own layout.
 #[derive(Clone, Debug)]
 pub struct PackedMatrix {
     n_out: usize,
     n_in: usize,
+    depth: usize,
     precision: Precision,
-    rows: Vec<f32>,
+    part_rows: Vec<usize>,
+    columns: Vec<Columns>,
+    values: AlignedBuffer,
 }
 
 impl PackedMatrix {
@@ -26,26 +45,36 @@ impl PackedMatrix {
     /// # Panics
     /// If the length is not `n_out · n_in` or a dimension is 0.
     pub fn pack(weight: &[f32], n_out: usize, n_in: usize, precision: Precision) -> Self {
-        Self::pack_stacked(&[weight], n_in, precision).checked(n_out)
+        assert_eq!(weight.len(), n_out * n_in, "pack: weight has the wrong length");
+        Self::pack_stacked(&[weight], n_in, precision)
     }
 
-    /// Packs several matrices with the same `n_in` on top of each other, as one (q, k and v; gate and up).
+    /// Packs several matrices with the same `n_in` on top of each other, as one: q, k and v, or gate and up.
     ///
     /// # Panics
     /// If a part is not whole rows, or nothing is there.
     pub fn pack_stacked(parts: &[&[f32]], n_in: usize, precision: Precision) -> Self {
-        assert!(n_in > 0 && parts.iter().all(|part| part.len() % n_in == 0), "pack: part is not whole rows");
-        let mut rows = parts.concat();
-        if precision == Precision::Bf16 {
-            rows.iter_mut().for_each(|v| *v = bf16::from_f32(*v).to_f32());
-        }
+        assert!(n_in > 0, "pack: rows of length 0");
+        assert!(parts.iter().all(|part| part.len().is_multiple_of(n_in)), "pack: a part is not whole rows");
+        let rows: Vec<&[f32]> = parts.iter().flat_map(|part| part.chunks_exact(n_in)).collect();
         assert!(!rows.is_empty(), "pack: empty matrix");
-        Self { n_out: rows.len() / n_in, n_in, precision, rows }
-    }
-
-    fn checked(self, n_out: usize) -> Self {
-        assert_eq!(self.n_out, n_out, "pack: weight has the wrong length");
-        self
+        let part_rows: Vec<usize> = parts.iter().map(|part| part.len() / n_in).collect();
+        let columns = block_columns(&part_rows);
+        let (depth, element) = match precision {
+            Precision::F32 => (n_in, size_of::<f32>()),
+            Precision::Bf16 => (n_in.next_multiple_of(32), size_of::<bf16>()),
+        };
+        let block_bytes = LANES * depth * element;
+        let mut values = AlignedBuffer::zeroed::<u8>(columns.len() * block_bytes);
+        let blocks = values.as_mut_slice::<u8>().par_chunks_exact_mut(block_bytes);
+        blocks.zip(&columns).for_each(|(block, block_columns)| {
+            let rows = &rows[block_columns.start..][..block_columns.count];
+            match precision {
+                Precision::F32 => pack_f32(rows, bytemuck::cast_slice_mut(block)),
+                Precision::Bf16 => pack_bf16(rows, bytemuck::cast_slice_mut(block)),
+            }
+        });
+        Self { n_out: rows.len(), n_in, depth, precision, part_rows, columns, values }
     }
 
     /// The number of results per row of x.
@@ -65,10 +94,56 @@ impl PackedMatrix {
 
     /// Memory held, in bytes.
     pub fn bytes(&self) -> usize {
-        self.rows.len() * size_of::<f32>()
+        self.values.as_slice::<u8>().len()
     }
 
-    pub(super) fn row(&self, row: usize) -> &[f32] {
-        &self.rows[row * self.n_in..][..self.n_in]
+    /// The rows of each stacked part.
+    pub(super) fn part_rows(&self) -> &[usize] {
+        &self.part_rows
+    }
+
+    /// The length of a row of x that blocks expect, zero-padded.
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// The result columns of each block.
+    pub(super) fn columns(&self) -> &[Columns] {
+        &self.columns
+    }
+
+    /// The values of block `block`; `T` must be the element type of the precision.
+    pub(super) fn block<T: bytemuck::Pod>(&self, block: usize) -> &[T] {
+        let length = LANES * self.depth;
+        &self.values.as_slice()[block * length..][..length]
+    }
+}
+
+fn block_columns(part_rows: &[usize]) -> Vec<Columns> {
+    let mut columns = Vec::new();
+    let mut part_start = 0;
+    for &rows in part_rows {
+        let blocks = (0..rows).step_by(LANES);
+        columns.extend(blocks.map(|row| Columns { start: part_start + row, count: LANES.min(rows - row) }));
+        part_start += rows;
+    }
+    columns
+}
+
+fn pack_f32(rows: &[&[f32]], block: &mut [f32]) {
+    for (lane, row) in rows.iter().enumerate() {
+        for (target, value) in block.iter_mut().skip(lane).step_by(LANES).zip(*row) {
+            *target = *value;
+        }
+    }
+}
+
+fn pack_bf16(rows: &[&[f32]], block: &mut [bf16]) {
+    for (lane, row) in rows.iter().enumerate() {
+        for (pairs, values) in block.chunks_exact_mut(2 * LANES).zip(row.chunks(2)) {
+            for (target, value) in pairs[2 * lane..].iter_mut().zip(values) {
+                *target = bf16::from_f32(*value);
+            }
+        }
     }
 }

@@ -1,0 +1,181 @@
+//! The loops around the tile kernels.
+//!
+//! A panel is two blocks of weight columns. For every panel all rows of a chunk of x go past it, 32 at a time: the
+//! panel stays in the first-level cache and the chunk in the second-level cache. Neither the order of tiles nor
+//! their division among threads enters the sums.
+
+use std::ops::Range;
+
+use half::bf16;
+use rayon::prelude::*;
+
+use super::epilogue::Epilogue;
+use super::packed::{Columns, PackedMatrix};
+use super::tile::{Element, RowBlock, TILE_ROWS, Tile};
+use super::{Operand, epilogue::Step};
+use crate::aligned::AlignedBuffer;
+use crate::detect::Backend;
+use crate::threads::Threads;
+
+/// Bytes of x that one sweep over the weight covers: half of a typical second-level cache.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Tasks per thread when work is divided.
+const TASKS_PER_THREAD: usize = 4;
+
+/// The rows of x as the kernels read them: padded to the packed depth, and the last block to whole
+/// [`Element::ROW_STEP`] rows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rows<'a, T> {
+    main: &'a [T],
+    /// The last block when it had to be padded apart from the others.
+    tail: Option<&'a [T]>,
+    count: usize,
+    stride: usize,
+}
+
+impl<'a, T: Element> Rows<'a, T> {
+    /// Takes rows that need no conversion, padding only a last incomplete block.
+    fn in_place(rows: &'a [T], stride: usize, scratch: &'a mut AlignedBuffer) -> Self {
+        let count = rows.len() / stride;
+        let tail_start = count / TILE_ROWS * TILE_ROWS;
+        let tail_rows = (count - tail_start).next_multiple_of(T::ROW_STEP);
+        let tail = (tail_start + tail_rows > count).then(|| {
+            let tail = scratch.scratch::<T>(tail_rows * stride);
+            let (values, padding) = tail.split_at_mut((count - tail_start) * stride);
+            values.copy_from_slice(&rows[tail_start * stride..]);
+            padding.fill(T::zeroed());
+            &*tail
+        });
+        Self { main: rows, tail, count, stride }
+    }
+
+    /// Converts `count` rows of `width` to rows of `stride`, zero-padded.
+    fn converted<S>(
+        rows: &[S],
+        width: usize,
+        stride: usize,
+        scratch: &'a mut AlignedBuffer,
+        convert: impl Fn(&[S], &mut [T]),
+    ) -> Self {
+        let count = rows.len() / width;
+        let padded = scratch.scratch::<T>(count.next_multiple_of(T::ROW_STEP) * stride);
+        for (target, source) in padded.chunks_exact_mut(stride).zip(rows.chunks_exact(width)) {
+            convert(source, &mut target[..width]);
+            target[width..].fill(T::zeroed());
+        }
+        padded[count * stride..].fill(T::zeroed());
+        Self { main: padded, tail: None, count, stride }
+    }
+
+    fn blocks(&self) -> usize {
+        self.count.div_ceil(TILE_ROWS)
+    }
+
+    fn block(&self, block: usize) -> RowBlock<'a, T> {
+        let first = block * TILE_ROWS;
+        let count = TILE_ROWS.min(self.count - first);
+        let values = match self.tail {
+            Some(tail) if count < TILE_ROWS => tail,
+            _ => &self.main[first * self.stride..],
+        };
+        RowBlock { values, stride: self.stride, count }
+    }
+}
+
+/// Brings `x` into the form of an f32 product.
+pub(super) fn rows_f32<'a>(
+    x: Operand<'a>,
+    weight: &PackedMatrix,
+    scratch: &'a mut AlignedBuffer,
+) -> Rows<'a, f32> {
+    match x {
+        Operand::F32(x) => Rows::in_place(x, weight.n_in(), scratch),
+        Operand::Bf16(x) => Rows::converted(x, weight.n_in(), weight.depth(), scratch, crate::convert::widen),
+    }
+}
+
+/// Brings `x` into the form of a bf16 product.
+pub(super) fn rows_bf16<'a>(
+    x: Operand<'a>,
+    weight: &PackedMatrix,
+    scratch: &'a mut AlignedBuffer,
+) -> Rows<'a, bf16> {
+    let (width, stride) = (weight.n_in(), weight.depth());
+    match x {
+        Operand::Bf16(x) if width == stride => Rows::in_place(x, stride, scratch),
+        Operand::Bf16(x) => Rows::converted(x, width, stride, scratch, |s, t| t.copy_from_slice(s)),
+        Operand::F32(x) => Rows::converted(x, width, stride, scratch, crate::convert::narrow),
+    }
+}
+
+/// A product about to run.
+#[derive(Clone, Copy)]
+pub(super) struct Sweep<'a, T> {
+    pub(super) backend: Backend,
+    pub(super) weight: &'a PackedMatrix,
+    pub(super) rows: Rows<'a, T>,
+    pub(super) epilogue: Epilogue<'a>,
+}
+
+impl<T: Element> Sweep<'_, T> {
+    /// Computes the whole result.
+    pub(super) fn run(&self, threads: Threads) {
+        let (row_blocks, panels) = (self.rows.blocks(), self.panels());
+        let tasks = match threads {
+            Threads::One => 1,
+            Threads::All => rayon::current_num_threads() * TASKS_PER_THREAD,
+        };
+        if tasks == 1 {
+            self.rectangle(0..row_blocks, 0..panels);
+        } else if row_blocks >= 2 * tasks {
+            divide(row_blocks, tasks).for_each(|blocks| self.rectangle(blocks, 0..panels));
+        } else {
+            divide(panels, tasks).for_each(|panels| self.rectangle(0..row_blocks, panels));
+        }
+    }
+
+    /// The number of block pairs that make up the result.
+    fn panels(&self) -> usize {
+        let blocks = self.weight.columns().len();
+        if matches!(self.epilogue.step, Step::Gate(_)) { blocks / 2 } else { blocks.div_ceil(2) }
+    }
+
+    /// The two blocks of a panel and their columns. A last single block is doubled, the copy without columns.
+    fn panel(&self, panel: usize) -> ([&[T]; 2], [Columns; 2]) {
+        let columns = self.weight.columns();
+        let [left, right] = match self.epilogue.step {
+            Step::Gate(_) => [panel, panel + columns.len() / 2],
+            _ => [2 * panel, 2 * panel + 1],
+        };
+        let right_columns = columns.get(right).copied().unwrap_or(Columns { start: 0, count: 0 });
+        let right = right.min(columns.len() - 1);
+        ([self.weight.block(left), self.weight.block(right)], [columns[left], right_columns])
+    }
+
+    fn rectangle(&self, row_blocks: Range<usize>, panels: Range<usize>) {
+        let block_bytes = TILE_ROWS * self.rows.stride * size_of::<T>();
+        let chunk = (CHUNK_BYTES / block_bytes).max(1);
+        T::prepared(self.backend, || {
+            let mut tile = Tile::new();
+            for start in row_blocks.clone().step_by(chunk) {
+                let chunk = start..row_blocks.end.min(start + chunk);
+                panels.clone().for_each(|panel| self.pass(chunk.clone(), panel, &mut tile));
+            }
+        });
+    }
+
+    fn pass(&self, row_blocks: Range<usize>, panel: usize, tile: &mut Tile) {
+        let (blocks, columns) = self.panel(panel);
+        for block in row_blocks {
+            let rows = self.rows.block(block);
+            T::multiply(self.backend, rows, blocks, tile);
+            // SAFETY: rectangles are disjoint, and within one each pair of row block and panel occurs once.
+            unsafe { self.epilogue.finish(tile, block * TILE_ROWS, rows.count, columns) };
+        }
+    }
+}
+
+/// Divides `0..count` into `parts` ranges of nearly equal length, in parallel.
+fn divide(count: usize, parts: usize) -> impl ParallelIterator<Item = Range<usize>> {
+    (0..parts).into_par_iter().map(move |part| part * count / parts..(part + 1) * count / parts)
+}
