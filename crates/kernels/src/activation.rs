@@ -1,8 +1,8 @@
 //! Activation functions of the MLP, and their gated products.
 //!
 //! * GELU (Hendrycks & Gimpel 2016): x Φ(x), with Φ exact; or its tanh form
-//!   ½x (1 + tanh u) = x / (1 + e⁻²ᵘ), u = √(2/π) (x + 0.044715 x³);
-//! * SiLU: x / (1 + e⁻ˣ); ReLU: max(x, 0);
+//!   ½x (1 + tanh u) = x · sigmoid(2u), u = √(2/π) (x + 0.044715 x³);
+//! * SiLU: x · sigmoid(x), sigmoid(u) = 1 / (1 + e⁻ᵘ); ReLU: max(x, 0);
 //! * gated (Shazeer 2020): act(gate) · up.
 //!
 //! Relative error below 10⁻⁶, in the tails too, as long as the result is a normal f32.
@@ -130,12 +130,20 @@ fn gelu_tanh(x: f32) -> f32 {
     let slope_rest = square_rest.mul_add(CUBIC, slope_rest);
     let exponent = -bounded * slope;
     let exponent_rest = (-bounded).mul_add(slope, -exponent) - bounded * slope_rest;
-    x / (1.0 + exp_sum(exponent, exponent_rest))
+    let direction = if x < 0.0 { -1.0 } else { 1.0 };
+    let decay = exp_sum(direction * exponent, direction * exponent_rest);
+    x * sigmoid(x, decay)
+}
+
+/// 1 / (1 + e⁻ᵘ) from the sign of u and e^−|u|, which never overflows.
+#[inline(always)]
+fn sigmoid(sign: f32, decay: f32) -> f32 {
+    (if sign < 0.0 { decay } else { 1.0 }) / (1.0 + decay)
 }
 
 #[inline(always)]
 fn silu(x: f32) -> f32 {
-    x / (1.0 + exp(-x))
+    x * sigmoid(x, exp(-x.abs()))
 }
 
 /// A comparison rather than `f32::max`, which would turn NaN into 0.
