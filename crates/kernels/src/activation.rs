@@ -125,9 +125,13 @@ fn gelu_tanh(x: f32) -> f32 {
     let bounded = if bounded > 30.0 { 30.0 } else { bounded };
     let square = bounded * bounded;
     let square_rest = bounded.mul_add(bounded, -square);
-    let slope = square.mul_add(CUBIC, LINEAR);
-    let slope_rest = square.mul_add(CUBIC, LINEAR - slope) + square.mul_add(CUBIC_REST, LINEAR_REST);
-    let slope_rest = square_rest.mul_add(CUBIC, slope_rest);
+    let cubic = square * CUBIC;
+    let cubic_rest = square.mul_add(CUBIC, -cubic) + square.mul_add(CUBIC_REST, square_rest * CUBIC);
+    // Knuth's two-sum: `sum_rest` is exactly what rounding `slope` lost.
+    let slope = cubic + LINEAR;
+    let linear_part = slope - cubic;
+    let sum_rest = (cubic - (slope - linear_part)) + (LINEAR - linear_part);
+    let slope_rest = sum_rest + cubic_rest + LINEAR_REST;
     let exponent = -bounded * slope;
     let exponent_rest = (-bounded).mul_add(slope, -exponent) - bounded * slope_rest;
     let direction = if x < 0.0 { -1.0 } else { 1.0 };
