@@ -25,6 +25,7 @@ mod norm;
 mod outputs;
 mod rotary;
 mod softmax;
+pub mod statistics;
 mod threads;
 mod top_k;
 
