@@ -70,7 +70,6 @@ CONFIGS = {
     "llama_yarn": LLAMA_LIKE | {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
-        "num_hidden_layers": 1,
         "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32},
     },
     "mistral": LLAMA_LIKE | {
