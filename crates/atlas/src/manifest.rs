@@ -38,6 +38,9 @@ pub struct Manifest {
 pub struct RunSummary {
     /// The subject model's name.
     pub model: String,
+    /// Where the model was loaded from, as given: a path or `hf:org/name`.
+    #[serde(default)]
+    pub model_location: String,
     /// Checksum over the model's files.
     pub model_checksum: String,
     /// Arithmetic of the forward pass: `f32` or `bf16`.

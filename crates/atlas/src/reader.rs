@@ -8,12 +8,12 @@ use glossator_model::{HookPoint, UnitId};
 
 use crate::database::Database;
 use crate::error::AtlasError;
-use crate::excerpt::Excerpt;
+use crate::excerpt::{Excerpt, Split};
 use crate::explanation::{Explanation, Score, Simulation};
 use crate::files;
 use crate::manifest::{HookSummary, Manifest};
 use crate::query::{ListQuery, UnitPage};
-use crate::record::UnitRecord;
+use crate::record::{TokenMean, UnitRecord, UnitStatistics};
 use crate::stages;
 use crate::tables::{self, Table};
 use crate::vocabulary::Vocabulary;
@@ -159,9 +159,32 @@ impl Atlas {
         })
     }
 
+    /// A unit's moments, and the tokens with its largest means: what [`Atlas::unit`] says of them, sooner.
+    pub fn profile(&self, unit: UnitId) -> Result<(UnitStatistics, Vec<TokenMean>), AtlasError> {
+        self.tables(unit)?;
+        let before: Vec<u32> =
+            self.hooks().iter().take_while(|hook| hook.hook != unit.hook).map(|hook| hook.units).collect();
+        let row = tables::units::read(&self.units, unit, &before)?;
+        Ok((row.statistics, row.top_tokens))
+    }
+
     /// All excerpts of a unit: top by rank, then quantile by interval, then random.
     pub fn excerpts(&self, unit: UnitId) -> Result<Vec<Excerpt>, AtlasError> {
-        let rows = tables::excerpts::read(&self.tables(unit)?.excerpts, unit.index)?;
+        self.excerpts_where(unit, |_| true)
+    }
+
+    /// The excerpts of a unit in one of `splits`, in the order of [`Atlas::excerpts`]. Others are not looked up.
+    pub fn excerpts_in(&self, unit: UnitId, splits: &[Split]) -> Result<Vec<Excerpt>, AtlasError> {
+        self.excerpts_where(unit, |split| splits.contains(&split))
+    }
+
+    fn excerpts_where(
+        &self,
+        unit: UnitId,
+        wanted: impl Fn(Split) -> bool,
+    ) -> Result<Vec<Excerpt>, AtlasError> {
+        let mut rows = tables::excerpts::read(&self.tables(unit)?.excerpts, unit.index)?;
+        rows.retain(|row| wanted(row.split));
         let numbers: Vec<u32> = rows.iter().map(|row| row.window).collect();
         let windows = self.database.windows(&numbers, self.manifest.run.context as usize)?;
         let excerpts = rows.into_iter().zip(windows).map(|(row, window)| Excerpt {

@@ -92,6 +92,7 @@ fn manifest(hooks: Vec<HookSummary>) -> Manifest {
         glossator: env!("CARGO_PKG_VERSION").to_owned(),
         run: RunSummary {
             model: "synthetic <b>model</b>".to_owned(),
+            model_location: "synthetic".to_owned(),
             model_checksum: "0".repeat(16),
             precision: "f32".to_owned(),
             vocab_size: TEXTS.len() as u32,

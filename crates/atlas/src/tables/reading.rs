@@ -1,7 +1,9 @@
 //! Reads a Parquet table row group by row group, distrusting everything in its footer.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::ArrowPrimitiveType;
@@ -19,11 +21,16 @@ const MAX_ROWS: i64 = 1 << 20;
 /// Most bytes that a row group of ours decodes to.
 const MAX_GROUP_BYTES: i64 = 1 << 30;
 
-/// An open table: its checked footer. Every read opens the file anew, as clones of a file handle would
-/// share one position between threads.
+/// Row groups that stay decoded: units are mostly read in order, by a few threads.
+const RECENT: usize = 4;
+
+/// An open table: its checked footer, and the row groups that were read last. Every read opens the file anew, as
+/// clones of a file handle would share one position between threads.
 pub(crate) struct Table {
     path: PathBuf,
     metadata: ArrowReaderMetadata,
+    /// Row groups by number, oldest first.
+    recent: Mutex<VecDeque<(usize, RecordBatch)>>,
 }
 
 impl Table {
@@ -55,7 +62,7 @@ impl Table {
                 return Err(AtlasError::invalid(path, "a row group has an impossible size"));
             }
         }
-        Ok(Self { path: path.to_owned(), metadata })
+        Ok(Self { path: path.to_owned(), metadata, recent: Mutex::default() })
     }
 
     /// Number of row groups.
@@ -65,6 +72,20 @@ impl Table {
 
     /// All rows of a row group.
     pub(crate) fn group(&self, group: usize) -> Result<RecordBatch, AtlasError> {
+        let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, batch)) = recent().iter().find(|(number, _)| *number == group) {
+            return Ok(batch.clone());
+        }
+        let batch = self.decode(group)?;
+        let mut recent = recent();
+        if recent.len() == RECENT {
+            recent.pop_front();
+        }
+        recent.push_back((group, batch.clone()));
+        Ok(batch)
+    }
+
+    fn decode(&self, group: usize) -> Result<RecordBatch, AtlasError> {
         let file = File::open(&self.path).at(&self.path)?;
         let rows = self.metadata.metadata().row_group(group).num_rows() as usize;
         let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
