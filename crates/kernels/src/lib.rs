@@ -24,6 +24,7 @@ mod multiversion;
 mod norm;
 mod outputs;
 mod rotary;
+mod shared_rows;
 mod softmax;
 pub mod statistics;
 mod threads;

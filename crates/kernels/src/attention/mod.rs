@@ -8,9 +8,17 @@
 //! [`Attention::mix`] are the same computation in three steps, for hooks that read or change them.
 
 mod explicit;
+mod fused;
+mod online_softmax;
+mod operands;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
+use half::bf16;
+
+use crate::matrix_product::Precision;
 use crate::outputs::Outputs;
 use crate::threads::Threads;
 
@@ -59,6 +67,8 @@ pub struct Attention {
     pub softcap: Option<f32>,
     /// A query sees this many keys at most, itself included.
     pub window: Option<usize>,
+    /// What q, k, v and the pattern are multiplied in; sums and softmax are f32.
+    pub precision: Precision,
     /// The threads to use; heads and blocks of queries are spread over them.
     pub threads: Threads,
 }
@@ -78,10 +88,13 @@ impl Attention {
         first_position: usize,
         outputs: Outputs<'_>,
     ) {
-        let mut scores = vec![0.0; q.heads * queries * (first_position + queries)];
-        self.scores(q, k, queries, first_position, &mut scores);
-        Self::pattern(&mut scores, first_position + queries);
-        Self::mix(&scores, v, q.heads, queries, first_position, outputs);
+        assert_eq!(q.heads % k.heads, 0, "attention: heads is no multiple of kv_heads");
+        assert!((k.heads, q.d_head) == (v.heads, k.d_head), "attention: q, k and v differ in shape");
+        outputs.check(queries * q.heads * v.d_head);
+        match self.precision {
+            Precision::F32 => fused::attend::<f32>(self, [q, k, v], queries, first_position, outputs),
+            Precision::Bf16 => fused::attend::<bf16>(self, [q, k, v], queries, first_position, outputs),
+        }
     }
 
     /// The keys that the query at `position` sees.

@@ -1,7 +1,5 @@
 //! What happens to a tile of results while it is in the first-level cache: bias, activation, gate, and the store.
 
-use std::marker::PhantomData;
-
 use half::bf16;
 
 use super::packed::Columns;
@@ -9,6 +7,7 @@ use super::tile::{LANES, TILE_ROWS, Tile};
 use crate::activation::Activation;
 use crate::convert::round_bits;
 use crate::multiversion::multiversion;
+use crate::shared_rows::SharedRows;
 
 type Block = [[f32; LANES]; TILE_ROWS];
 
@@ -23,40 +22,6 @@ pub(super) enum Step {
     Activate(Activation),
     /// Multiply the activation of the tile's first block by its second.
     Gate(Activation),
-}
-
-/// A whole output matrix that several tasks write, each its own rectangle.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SharedRows<'a, T> {
-    start: *mut T,
-    width: usize,
-    rows: usize,
-    owner: PhantomData<&'a mut [T]>,
-}
-
-// SAFETY: tasks write disjoint rectangles (see `SharedRows::lanes`), so sharing the pointer is sound.
-unsafe impl<T: Send> Sync for SharedRows<'_, T> {}
-// SAFETY: as above; the exclusive borrow that `owner` stands for outlives the value.
-unsafe impl<T: Send> Send for SharedRows<'_, T> {}
-
-impl<'a, T> SharedRows<'a, T> {
-    pub(super) fn new(values: &'a mut [T], width: usize) -> Self {
-        assert!(values.len().is_multiple_of(width), "product: output is not whole rows");
-        Self { start: values.as_mut_ptr(), width, rows: values.len() / width, owner: PhantomData }
-    }
-
-    /// Columns `columns` of row `row`.
-    ///
-    /// # Safety
-    /// No other task holds the same row and columns.
-    #[inline(always)]
-    unsafe fn lanes(&self, row: usize, columns: Columns) -> &'a mut [T] {
-        assert!(row < self.rows && columns.start + columns.count <= self.width, "product: output too small");
-        // SAFETY: the range lies inside the borrowed matrix, and the caller promises that it is not shared.
-        unsafe {
-            std::slice::from_raw_parts_mut(self.start.add(row * self.width + columns.start), columns.count)
-        }
-    }
 }
 
 /// The outputs of a product and how results reach them.
@@ -125,7 +90,7 @@ multiversion! {
     fn store_f32(block: &[[f32; LANES]], target: SharedRows<'_, f32>, first_row: usize, columns: Columns, add: bool) {
         for (row, lanes) in block.iter().enumerate() {
             // SAFETY: `Epilogue::finish` has these rows and columns to itself.
-            let out = unsafe { target.lanes(first_row + row, columns) };
+            let out = unsafe { target.part(first_row + row, columns.start, columns.count) };
             match (<&mut [f32; LANES]>::try_from(&mut *out), add) {
                 (Ok(out), false) => *out = *lanes,
                 (Ok(out), true) => out.iter_mut().zip(lanes).for_each(|(out, value)| *out += value),
@@ -140,7 +105,7 @@ multiversion! {
     fn store_bf16(block: &[[f32; LANES]], target: SharedRows<'_, bf16>, first_row: usize, columns: Columns) {
         for (row, lanes) in block.iter().enumerate() {
             // SAFETY: `Epilogue::finish` has these rows and columns to itself.
-            let out = unsafe { target.lanes(first_row + row, columns) };
+            let out = unsafe { target.part(first_row + row, columns.start, columns.count) };
             let rounded = lanes.map(|value| bf16::from_bits(round_bits(value)));
             match <&mut [bf16; LANES]>::try_from(&mut *out) {
                 Ok(out) => *out = rounded,

@@ -21,11 +21,14 @@ use crate::activation::Activation;
 use crate::aligned::with_scratch;
 use crate::detect::Backend;
 use crate::outputs::Outputs;
+use crate::shared_rows::SharedRows;
 use crate::threads::Threads;
 use driver::Sweep;
-use epilogue::{Epilogue, SharedRows, Step};
+use epilogue::{Epilogue, Step};
 
 pub use packed::{PackedMatrix, Precision};
+pub(crate) use packed::{pack_bf16, pack_f32};
+pub(crate) use tile::{Element, LANES, RowBlock, TILE_ROWS, Tile};
 
 /// The rows that are multiplied: `[rows, n_in]`.
 ///

@@ -130,7 +130,8 @@ fn block_columns(part_rows: &[usize]) -> Vec<Columns> {
     columns
 }
 
-fn pack_f32(rows: &[&[f32]], block: &mut [f32]) {
+/// Packs up to 16 rows of a weight into a zeroed f32 block.
+pub(crate) fn pack_f32(rows: &[&[f32]], block: &mut [f32]) {
     for (lane, row) in rows.iter().enumerate() {
         for (target, value) in block.iter_mut().skip(lane).step_by(LANES).zip(*row) {
             *target = *value;
@@ -138,7 +139,8 @@ fn pack_f32(rows: &[&[f32]], block: &mut [f32]) {
     }
 }
 
-fn pack_bf16(rows: &[&[f32]], block: &mut [bf16]) {
+/// Packs up to 16 rows of a weight into a zeroed bf16 block.
+pub(crate) fn pack_bf16(rows: &[&[f32]], block: &mut [bf16]) {
     for (lane, row) in rows.iter().enumerate() {
         for (pairs, values) in block.chunks_exact_mut(2 * LANES).zip(row.chunks(2)) {
             for (target, value) in pairs[2 * lane..].iter_mut().zip(values) {

@@ -10,34 +10,34 @@ use super::portable;
 use crate::detect::Backend;
 
 /// Columns in a block: one 512-bit vector of f32.
-pub(super) const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 /// Rows in a tile.
-pub(super) const TILE_ROWS: usize = 32;
+pub(crate) const TILE_ROWS: usize = 32;
 
 /// Two blocks of results, `[block][row][lane]`.
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
-pub(super) struct Tile(pub(super) [[[f32; LANES]; TILE_ROWS]; 2]);
+pub(crate) struct Tile(pub(crate) [[[f32; LANES]; TILE_ROWS]; 2]);
 
 impl Tile {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self([[[0.0; LANES]; TILE_ROWS]; 2])
     }
 }
 
 /// At most [`TILE_ROWS`] rows of x.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RowBlock<'a, T> {
+pub(crate) struct RowBlock<'a, T> {
     /// Row `r` is `values[r · stride..][..stride]`.
-    pub(super) values: &'a [T],
+    pub(crate) values: &'a [T],
     /// The padded length of a row.
-    pub(super) stride: usize,
+    pub(crate) stride: usize,
     /// The rows whose results count. For bf16, `values` holds them rounded up to whole 16.
-    pub(super) count: usize,
+    pub(crate) count: usize,
 }
 
 /// A number type that products run in.
-pub(super) trait Element: Pod + Send + Sync {
+pub(crate) trait Element: Pod + Send + Sync {
     /// The rows of x are padded to a multiple of this many.
     const ROW_STEP: usize;
 
