@@ -200,6 +200,7 @@ impl Pass<'_> {
             scale: architecture.attention_scale,
             softcap: architecture.attention_softcap,
             window: architecture.layers[layer].sliding_window,
+            precision: self.precision(),
             threads: self.threads,
         }
     }
