@@ -27,6 +27,10 @@ export class FileSource implements Source {
   }
 
   async unit(name: UnitName): Promise<Unit> {
+    // The name comes from the address, and becomes part of a path: only known hook points may.
+    if (!(await this.atlas()).hooks.some((entry) => entry.hook === name.hook)) {
+      throw new Error(`This export does not hold the hook point ${name.hook}.`);
+    }
     return this.load(`unit/${name.hook}/${name.index}`);
   }
 

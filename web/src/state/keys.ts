@@ -21,7 +21,7 @@ export const inList: KeyHelp[] = [
 ];
 
 export const onUnit: KeyHelp[] = [
-  { keys: ["j", "→"], does: "next unit" },
+  { keys: ["j", "→"], does: "next unit (of the list you came from)" },
   { keys: ["k", "←"], does: "previous unit" },
   { keys: ["f"], does: "excerpts: one line or full text" },
   { keys: ["Tab"], does: "to the next excerpt; there ← and → walk its tokens, Enter opens it" },
