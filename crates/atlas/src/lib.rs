@@ -22,7 +22,7 @@ pub use error::AtlasError;
 pub use excerpt::{Excerpt, ExcerptKind, INTERVALS, QUANTILES, Split};
 pub use explanation::{Explanation, HEADLINE, Score, Simulation};
 pub use manifest::{HookSummary, Manifest, RunSummary, SCHEMA_VERSION, Stage};
-pub use query::{ListQuery, Sort, UnitPage, UnitSummary};
+pub use query::{ExplainerProgress, Headline, ListQuery, Progress, Sort, UnitPage, UnitSummary};
 pub use reader::{Atlas, TokenMeans};
 pub use record::{
     HistogramBucket, Neighbour, QuantileInterval, TokenMean, TokenWeight, UnitRecord, UnitStatistics,

@@ -1,9 +1,12 @@
 //! What a list of units is asked for, and what it answers.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use glossator_model::{HookPoint, UnitId};
 use serde::{Deserialize, Serialize};
+
+use crate::explanation::Score;
 
 /// Selects, orders and pages the units of an atlas.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -19,6 +22,10 @@ pub struct ListQuery {
     pub max_density: Option<f64>,
     /// Only units that this explainer has explained.
     pub explainer: Option<String>,
+    /// Only units with an explanation.
+    pub explained: bool,
+    /// The explainer whose headline score [`Sort::Score`] means; without it the best score of each unit counts.
+    pub score_of: Option<String>,
     /// The order.
     pub sort: Sort,
     /// Largest first instead of smallest first. Undefined values come last either way.
@@ -44,7 +51,7 @@ pub enum Sort {
     /// Hook point in order of execution, then index.
     #[default]
     Unit,
-    /// The best headline score of its explanations.
+    /// The headline score of its explanation by [`ListQuery::score_of`], or the best of its explanations.
     Score,
     /// Share of tokens above 0.
     Density,
@@ -92,10 +99,40 @@ pub struct UnitSummary {
     pub max: f64,
     /// The unit's strongest tokens, as texts.
     pub tokens: Vec<String>,
-    /// The best headline score of its explanations, if one is defined.
-    pub score: Option<f64>,
-    /// The explainer with that score, or the first explainer where none is scored.
-    pub explainer: Option<String>,
-    /// That explanation's text.
-    pub explanation: Option<String>,
+    /// Its explanations with their headline scores, by explainer.
+    pub explanations: Vec<Headline>,
+}
+
+/// An explanation as lists show it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Headline {
+    /// The explainer.
+    pub explainer: String,
+    /// The explanation in one readable line.
+    pub text: String,
+    /// Its score by [`crate::HEADLINE`]: on the test split where that is defined, else on the valid split, else
+    /// an undefined one; absent until it has been scored.
+    pub score: Option<Score>,
+}
+
+/// What has been done in an atlas.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Units with an explanation at each hook point that has any.
+    pub explained: BTreeMap<HookPoint, u64>,
+    /// Every explainer that has explained something, by name.
+    pub explainers: Vec<ExplainerProgress>,
+}
+
+/// What one explainer has done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExplainerProgress {
+    /// Its name.
+    pub name: String,
+    /// Units it has explained.
+    pub units: u64,
+    /// Units whose headline score is defined.
+    pub scored: u64,
+    /// Mean headline score over those.
+    pub mean_score: Option<f64>,
 }

@@ -12,7 +12,7 @@ use crate::excerpt::{Excerpt, Split};
 use crate::explanation::{Explanation, Score, Simulation};
 use crate::files;
 use crate::manifest::{HookSummary, Manifest};
-use crate::query::{ListQuery, UnitPage};
+use crate::query::{ListQuery, Progress, UnitPage};
 use crate::record::{TokenMean, UnitRecord, UnitStatistics};
 use crate::stages;
 use crate::tables::{self, Table};
@@ -212,6 +212,16 @@ impl Atlas {
     /// The units that match a query.
     pub fn list(&self, query: &ListQuery) -> Result<UnitPage, AtlasError> {
         self.database.list(query)
+    }
+
+    /// What has been explained and how well.
+    pub fn progress(&self) -> Result<Progress, AtlasError> {
+        self.database.progress()
+    }
+
+    /// The text of each unit's best explanation.
+    pub fn best_texts(&self, units: &[UnitId]) -> Result<Vec<Option<String>>, AtlasError> {
+        self.database.best_texts(units)
     }
 
     /// The explanations of a unit, by explainer.

@@ -126,7 +126,10 @@ fn explanations_and_scores_are_kept() {
     assert_eq!(atlas.scored(id.hook, "n2g").unwrap().into_iter().collect::<Vec<_>>(), [2]);
     let by_score = ListQuery { sort: Sort::Score, descending: true, ..ListQuery::default() };
     let first = atlas.list(&by_score).unwrap().units.remove(0);
-    assert_eq!((first.unit, first.score, first.explainer.as_deref()), (id, Some(0.5), Some("lookup")));
+    assert_eq!(first.unit, id);
+    let shown: Vec<_> =
+        first.explanations.iter().map(|shown| (shown.explainer.as_str(), shown.score.as_ref())).collect();
+    assert_eq!(shown, [("lookup", Some(&scores[0])), ("n2g", Some(&scores[1]))]);
 
     // A new explanation takes the old one's scores with it.
     let atlas = Atlas::open_writable(directory.path()).unwrap();
@@ -134,4 +137,40 @@ fn explanations_and_scores_are_kept() {
     assert!(atlas.scores(id).unwrap().iter().all(|score| score.explainer == "n2g"));
     assert!(atlas.put_scores(&[score(id, "unheard of", Some(1.0))], &[]).is_err());
     assert!(atlas.put_explanations(&[explanation(unit(0, 5), "n2g", "x")]).is_err());
+}
+
+#[test]
+fn lists_sort_by_the_score_of_one_explainer() {
+    let directory = tempfile::tempdir().unwrap();
+    write_synthetic(directory.path(), 1, 5).unwrap();
+    let atlas = Atlas::open_writable(directory.path()).unwrap();
+    let values = [(0, "n2g", Some(0.1)), (1, "n2g", Some(0.7)), (2, "n2g", None), (2, "lookup", Some(0.9))];
+    for (index, explainer, value) in values {
+        atlas.put_explanations(&[explanation(unit(0, index), explainer, "x")]).unwrap();
+        atlas.put_scores(&[score(unit(0, index), explainer, value)], &[]).unwrap();
+    }
+    let order = |score_of: Option<&str>, explained| {
+        let query = ListQuery {
+            sort: Sort::Score,
+            descending: true,
+            score_of: score_of.map(str::to_owned),
+            explained,
+            ..ListQuery::default()
+        };
+        atlas.list(&query).unwrap().units.into_iter().map(|summary| summary.unit.index).collect::<Vec<_>>()
+    };
+    assert_eq!(order(None, false), [2, 1, 0, 3, 4]);
+    assert_eq!(order(Some("n2g"), false), [1, 0, 2, 3, 4]);
+    assert_eq!(order(Some("n2g"), true), [1, 0, 2]);
+
+    let progress = atlas.progress().unwrap();
+    assert_eq!(progress.explained.into_iter().collect::<Vec<_>>(), [(unit(0, 0).hook, 3)]);
+    let [lookup, n2g] = progress.explainers.try_into().unwrap();
+    assert_eq!(
+        (lookup.name.as_str(), lookup.units, lookup.scored, lookup.mean_score),
+        ("lookup", 1, 1, Some(0.9))
+    );
+    assert_eq!((n2g.name.as_str(), n2g.units, n2g.scored), ("n2g", 3, 2));
+    assert!((n2g.mean_score.unwrap() - 0.4).abs() < 1e-12);
+    assert_eq!(atlas.best_texts(&[unit(0, 3), unit(0, 1)]).unwrap(), [None, Some("x".to_owned())]);
 }

@@ -13,7 +13,9 @@ pub enum ServeError {
     #[error(transparent)]
     Atlas(#[from] AtlasError),
     /// Another program has the port.
-    #[error("{address} is in use: another program listens there (choose another port with `--port`, 0 takes any)")]
+    #[error(
+        "{address} is in use: another program listens there (choose another port with `--port`, 0 takes any)"
+    )]
     InUse {
         /// The address that was asked for.
         address: SocketAddr,

@@ -104,7 +104,8 @@ impl<'a> Export<'a> {
         }
         let units = self.entries.len() as u64;
         let lists = serde_json::to_vec(&self.entries).map_err(ServeError::json("the list"))?.len() as u64;
-        let page: u64 = page::names().filter_map(|name| page::file(&name)).map(|file| file.data.len() as u64).sum();
+        let page: u64 =
+            page::names().filter_map(|name| page::file(&name)).map(|file| file.data.len() as u64).sum();
         Ok(ExportSize { units, bytes: measured * units / sample.len() as u64 + lists + page })
     }
 
@@ -131,7 +132,8 @@ impl<'a> Export<'a> {
     }
 
     fn unit(&self, place: usize) -> Result<Vec<u8>, ServeError> {
-        let at = |place: Option<usize>| place.and_then(|place| self.entries.get(place)).map(|entry| entry.unit);
+        let at =
+            |place: Option<usize>| place.and_then(|place| self.entries.get(place)).map(|entry| entry.unit);
         let UnitName { hook, index } = self.entries[place].unit;
         self.library.unit_json_between(
             UnitId { hook, index },
@@ -204,7 +206,8 @@ fn exported_index(index: &str) -> Option<String> {
     if !index.contains(source) || !index.contains(charset) {
         return None;
     }
-    let policy = format!("{charset}\n    <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\" />");
+    let policy =
+        format!("{charset}\n    <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\" />");
     Some(index.replacen(source, "data-source=\"files\"", 1).replacen(charset, &policy, 1))
 }
 

@@ -76,7 +76,9 @@ mod tests {
         for host in ["localhost", "LocalHost:7170", "127.0.0.1:7170", "127.0.0.1", "[::1]", "[::1]:80"] {
             assert!(is_loopback_name(host), "{host}");
         }
-        for host in ["", "example.org", "localhost.example.org:7170", "127.0.0.1.nip.io", "localhost:", "[::2]:1"] {
+        for host in
+            ["", "example.org", "localhost.example.org:7170", "127.0.0.1.nip.io", "localhost:", "[::2]:1"]
+        {
             assert!(!is_loopback_name(host), "{host}");
         }
     }

@@ -112,7 +112,7 @@ impl Library {
         let page = self.atlas.list(&ListQuery {
             hook: request.hook,
             search: search.map(str::to_owned),
-            explainer: request.explainer.clone(),
+            score_of: request.explainer.clone(),
             explained: request.explained,
             sort: request.sort,
             descending: request.order == Order::Descending,

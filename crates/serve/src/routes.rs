@@ -28,7 +28,9 @@ pub(crate) fn guarded(library: Arc<Library>, hosts: Hosts) -> Router {
         .route("/units/{hook}/{index}", get(unit))
         .route("/random", get(random))
         .fallback(|| async { failure(StatusCode::NOT_FOUND, "there is no such path under /api/") })
-        .method_not_allowed_fallback(|| async { failure(StatusCode::METHOD_NOT_ALLOWED, "the API only reads") });
+        .method_not_allowed_fallback(|| async {
+            failure(StatusCode::METHOD_NOT_ALLOWED, "the API only reads")
+        });
     Router::new()
         .nest("/api", api)
         .fallback(get(|uri: Uri, headers: HeaderMap| async move { page::answer(uri.path(), &headers) }))
@@ -46,7 +48,9 @@ async fn units(
     request: Result<Query<UnitRequest>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
     match request {
-        Ok(Query(request)) => answer(library, move |library| to_json("the list", &library.units(&request)?)).await,
+        Ok(Query(request)) => {
+            answer(library, move |library| to_json("the list", &library.units(&request)?)).await
+        }
         Err(rejection) => failure(StatusCode::BAD_REQUEST, &rejection.body_text()),
     }
 }
@@ -124,5 +128,6 @@ fn report(error: &ServeError) -> Response {
 }
 
 fn failure(status: StatusCode, message: &str) -> Response {
-    (status, [(header::CACHE_CONTROL, "no-store")], Json(serde_json::json!({ "error": message }))).into_response()
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(serde_json::json!({ "error": message })))
+        .into_response()
 }

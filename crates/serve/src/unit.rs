@@ -6,6 +6,7 @@ use glossator_atlas::{
     Atlas, Excerpt, ExcerptKind, Explanation, HistogramBucket, QuantileInterval, Score, Simulation, Split,
     UnitRecord, UnitStatistics, Vocabulary,
 };
+use glossator_model::UnitId;
 use serde::Serialize;
 
 use crate::document::{ScoreDocument, UnitName};
@@ -100,7 +101,7 @@ pub(crate) struct UnitEvidence {
 }
 
 impl UnitEvidence {
-    pub(crate) fn read(atlas: &Atlas, unit: glossator_model::UnitId) -> Result<Self, ServeError> {
+    pub(crate) fn read(atlas: &Atlas, unit: UnitId) -> Result<Self, ServeError> {
         let record = atlas.unit(unit)?;
         let explanations = atlas.explanations(unit)?;
         let mut simulations = Vec::new();

@@ -23,7 +23,7 @@ CREATE TABLE windows (
     window INTEGER PRIMARY KEY, document TEXT NOT NULL, start INTEGER NOT NULL, tokens BLOB NOT NULL) STRICT;
 CREATE TABLE explanations (
     id INTEGER PRIMARY KEY, unit INTEGER NOT NULL REFERENCES units, explainer TEXT NOT NULL,
-    text TEXT NOT NULL, body TEXT NOT NULL, seconds REAL, UNIQUE (unit, explainer)) STRICT;
+    text TEXT NOT NULL, body TEXT NOT NULL, seconds REAL, score REAL, UNIQUE (unit, explainer)) STRICT;
 CREATE TABLE scores (
     explanation INTEGER NOT NULL REFERENCES explanations ON DELETE CASCADE,
     metric TEXT NOT NULL, sample TEXT NOT NULL, split TEXT NOT NULL,
@@ -45,6 +45,8 @@ CREATE INDEX units_mean ON units (mean);
 CREATE INDEX units_variance ON units (variance);
 CREATE INDEX units_skewness ON units (skewness);
 CREATE INDEX units_kurtosis ON units (kurtosis);
+CREATE INDEX units_explained ON units (hook) WHERE explanation IS NOT NULL;
+CREATE INDEX explanations_score ON explanations (explainer, score, unit);
 ";
 
 /// What the list knows of a unit.

@@ -200,7 +200,8 @@ fn put_score(connection: &Connection, explanation: i64, score: &Score) -> rusqli
     Ok(())
 }
 
-fn score(unit: UnitId, row: &Row<'_>) -> rusqlite::Result<Score> {
+/// A score from the columns explainer, metric, sample, split, value, low, high, tokens, remark.
+pub(super) fn score(unit: UnitId, row: &Row<'_>) -> rusqlite::Result<Score> {
     let split = row.get_ref(3)?.as_str()?.parse().map_err(|error: String| {
         rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, error.into())
     })?;
@@ -218,18 +219,25 @@ fn score(unit: UnitId, row: &Row<'_>) -> rusqlite::Result<Score> {
     })
 }
 
-/// Brings a unit's list entry and search text up to date with its explanations. The score shown is
-/// the best headline score; of one explanation, that on the test split counts, else on the valid split.
+/// Brings a unit's list entry and search text up to date with its explanations. An explanation's headline score
+/// is that on the test split where it is defined, else that on the valid split; the unit shows the best of them.
 fn refresh(connection: &Connection, unit: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "UPDATE units SET (score, explanation) = (
-                SELECT (SELECT value FROM scores WHERE explanation = e.id AND metric = ?2 AND sample = ?3
-                        AND value IS NOT NULL ORDER BY split = 'test' DESC, split LIMIT 1) AS best, e.id
-                FROM explanations e WHERE e.unit = ?1 ORDER BY best DESC NULLS LAST, e.explainer LIMIT 1)
-             WHERE id = ?1",
+            "UPDATE explanations SET score = (
+                SELECT value FROM scores WHERE explanation = id AND metric = ?2 AND sample = ?3
+                AND value IS NOT NULL ORDER BY split = 'test' DESC, split LIMIT 1)
+             WHERE unit = ?1",
         )?
         .execute(params![unit, HEADLINE.0, HEADLINE.1])?;
+    connection
+        .prepare_cached(
+            "UPDATE units SET (score, explanation) = (
+                SELECT e.score, e.id FROM explanations e WHERE e.unit = ?1
+                ORDER BY e.score DESC NULLS LAST, e.explainer LIMIT 1)
+             WHERE id = ?1",
+        )?
+        .execute([unit])?;
     connection
         .prepare_cached(
             "UPDATE unit_search SET explanations =

@@ -4,6 +4,7 @@ use glossator_model::UnitId;
 use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};
 
+use super::overview::headlines;
 use super::{Database, natural};
 use crate::error::{AtPath, AtlasError};
 use crate::query::{ListQuery, Sort, UnitPage, UnitSummary};
@@ -21,19 +22,32 @@ impl Database {
             0 => ListQuery::DEFAULT_LIMIT,
             limit => limit.min(ListQuery::MAX_LIMIT),
         };
-        values.push(Value::from(i64::from(limit)));
-        values.push(Value::from(i64::from(query.offset)));
+        let mut bound = Vec::new();
+        let join = match (&query.sort, &query.score_of) {
+            (Sort::Score, Some(explainer)) => {
+                bound.push(Value::from(explainer.clone()));
+                "LEFT JOIN explanations s ON s.unit = u.id AND s.explainer = ?"
+            }
+            _ => "",
+        };
+        bound.append(&mut values);
+        bound.push(Value::from(i64::from(limit)));
+        bound.push(Value::from(i64::from(query.offset)));
         let sql = format!(
-            "SELECT h.name, u.idx, u.mean, u.density, u.max, u.tokens, u.score, e.explainer, e.text
-             FROM units u JOIN hooks h USING (hook) LEFT JOIN explanations e ON e.id = u.explanation
-             WHERE {filter} ORDER BY {} LIMIT ? OFFSET ?",
+            "SELECT u.id, h.name, u.idx, u.mean, u.density, u.max, u.tokens
+             FROM units u JOIN hooks h USING (hook) {join} WHERE {filter} ORDER BY {} LIMIT ? OFFSET ?",
             order(query)
         );
         let mut statement = connection.prepare_cached(&sql).at(&self.path)?;
-        let rows = statement.query_map(params_from_iter(&values), summary);
-        let rows: Vec<Option<UnitSummary>> = rows.and_then(Iterator::collect).at(&self.path)?;
-        let units: Option<Vec<_>> = rows.into_iter().collect();
-        Ok(UnitPage { total, units: units.ok_or_else(|| self.broken("a unit has an impossible name"))? })
+        let rows = statement.query_map(params_from_iter(&bound), summary);
+        let rows: Vec<Option<(i64, UnitSummary)>> = rows.and_then(Iterator::collect).at(&self.path)?;
+        let rows: Option<Vec<_>> = rows.into_iter().collect();
+        let mut units = Vec::new();
+        for (id, mut summary) in rows.ok_or_else(|| self.broken("a unit has an impossible name"))? {
+            summary.explanations = headlines(&connection, id, summary.unit).at(&self.path)?;
+            units.push(summary);
+        }
+        Ok(UnitPage { total, units })
     }
 }
 
@@ -56,6 +70,9 @@ fn conditions(query: &ListQuery) -> (String, Vec<Value>) {
     if let Some(explainer) = &query.explainer {
         filter.push("EXISTS (SELECT 1 FROM explanations x WHERE x.unit = u.id AND x.explainer = ?)");
         values.push(Value::from(explainer.clone()));
+    }
+    if query.explained {
+        filter.push("u.explanation IS NOT NULL");
     }
     if let Some(search) = query.search.as_deref().map(str::trim).filter(|search| !search.is_empty()) {
         if let Ok(unit) = search.parse::<UnitId>() {
@@ -90,6 +107,7 @@ fn order(query: &ListQuery) -> String {
     let direction = if query.descending { "DESC" } else { "ASC" };
     let column = match query.sort {
         Sort::Unit => return format!("u.id {direction}"),
+        Sort::Score if query.score_of.is_some() => "s.score",
         Sort::Score => "u.score",
         Sort::Density => "u.density",
         Sort::Max => "u.max",
@@ -101,16 +119,15 @@ fn order(query: &ListQuery) -> String {
     format!("{column} {direction} NULLS LAST, u.id")
 }
 
-fn summary(row: &Row<'_>) -> rusqlite::Result<Option<UnitSummary>> {
-    let Ok(hook) = row.get_ref(0)?.as_str()?.parse() else { return Ok(None) };
-    Ok(Some(UnitSummary {
-        unit: UnitId { hook, index: row.get(1)? },
-        mean: row.get(2)?,
-        density: row.get(3)?,
-        max: row.get(4)?,
-        tokens: serde_json::from_str(row.get_ref(5)?.as_str()?).unwrap_or_default(),
-        score: row.get(6)?,
-        explainer: row.get(7)?,
-        explanation: row.get(8)?,
-    }))
+fn summary(row: &Row<'_>) -> rusqlite::Result<Option<(i64, UnitSummary)>> {
+    let Ok(hook) = row.get_ref(1)?.as_str()?.parse() else { return Ok(None) };
+    let summary = UnitSummary {
+        unit: UnitId { hook, index: row.get(2)? },
+        mean: row.get(3)?,
+        density: row.get(4)?,
+        max: row.get(5)?,
+        tokens: serde_json::from_str(row.get_ref(6)?.as_str()?).unwrap_or_default(),
+        explanations: Vec::new(),
+    };
+    Ok(Some((row.get(0)?, summary)))
 }

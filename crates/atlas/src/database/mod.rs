@@ -7,6 +7,7 @@ mod create;
 mod ledger;
 mod list;
 mod lookup;
+mod overview;
 
 pub(crate) use create::{UnitEntry, create};
 
