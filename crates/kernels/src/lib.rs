@@ -23,6 +23,7 @@ mod matrix_product;
 mod multiversion;
 mod norm;
 mod outputs;
+mod reduce;
 mod rotary;
 mod shared_rows;
 mod softmax;

@@ -1,7 +1,10 @@
 //! Attention in three explicit steps, for hooks on scores and pattern, and as the fused kernel's reference.
 
 use super::{Attention, HeadView};
+use crate::activation::softcap;
+use crate::multiversion::multiversion;
 use crate::outputs::Outputs;
+use crate::reduce::dot;
 use crate::softmax::softmax;
 
 impl Attention {
@@ -26,8 +29,10 @@ impl Attention {
             for query in 0..queries {
                 let row = &mut scores[(head * queries + query) * keys..][..keys];
                 let q_row = q.head(query, head);
-                for key in self.visible(first_position + query) {
-                    row[key] = self.cap(self.scale * dot(q_row, k.head(key, kv_head)));
+                let visible = self.visible(first_position + query);
+                score_keys(self.scale, q_row, k, kv_head, visible.start, &mut row[visible.clone()]);
+                if let Some(cap) = self.softcap {
+                    softcap(&mut row[visible], cap);
                 }
             }
         }
@@ -63,20 +68,28 @@ impl Attention {
                 z.fill(0.0);
                 let row = &pattern[(head * queries + query) * keys..][..=first_position + query];
                 for (key, weight) in row.iter().enumerate() {
-                    for (sum, value) in z.iter_mut().zip(v.head(key, head * v.heads / heads)) {
-                        *sum += weight * value;
-                    }
+                    add_scaled(*weight, v.head(key, head * v.heads / heads), &mut z);
                 }
                 outputs.store((query * heads + head) * v.d_head, &z);
             }
         }
     }
+}
 
-    fn cap(&self, score: f32) -> f32 {
-        self.softcap.map_or(score, |cap| cap * (score / cap).tanh())
+multiversion! {
+    /// Scaled products of one query with the keys from `first_key` on.
+    fn score_keys(scale: f32, q: &[f32], k: HeadView<'_>, head: usize, first_key: usize, scores: &mut [f32]) {
+        for (key, score) in scores.iter_mut().enumerate() {
+            *score = scale * dot(q, k.head(first_key + key, head));
+        }
     }
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
+multiversion! {
+    /// z += weight · v.
+    fn add_scaled(weight: f32, v: &[f32], z: &mut [f32]) {
+        for (sum, value) in z.iter_mut().zip(v) {
+            *sum = weight.mul_add(*value, *sum);
+        }
+    }
 }

@@ -53,6 +53,7 @@ impl<'a> HeadView<'a> {
         self.d_head
     }
 
+    #[inline(always)]
     fn head(&self, row: usize, head: usize) -> &'a [f32] {
         &self.values[row * self.stride + head * self.d_head..][..self.d_head]
     }

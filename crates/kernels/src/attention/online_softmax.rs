@@ -8,6 +8,7 @@ use std::ops::Range;
 use crate::elementary::{exp, tanh};
 use crate::matrix_product::LANES;
 use crate::multiversion::multiversion;
+use crate::reduce::maximum;
 
 /// The running state of one query.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +32,7 @@ multiversion! {
         }
         scores[..visible.start].fill(f32::NEG_INFINITY);
         scores[visible.end..].fill(f32::NEG_INFINITY);
-        let max = lane_maximum(scores, state.max);
+        let max = maximum(scores, state.max);
         // A row may see nothing of a chunk: −∞ − (−∞) would be NaN.
         let reference = if max == f32::NEG_INFINITY { 0.0 } else { max };
         let mut sums = [0.0_f32; LANES];
@@ -45,15 +46,4 @@ multiversion! {
         *state = RowState { max, sum: state.sum.mul_add(rescale, sums.iter().sum()) };
         rescale
     }
-}
-
-#[inline(always)]
-fn lane_maximum(scores: &[f32], start: f32) -> f32 {
-    let mut maxima = [start; LANES];
-    for lanes in scores.as_chunks::<LANES>().0 {
-        for (max, score) in maxima.iter_mut().zip(lanes) {
-            *max = if *score > *max { *score } else { *max };
-        }
-    }
-    maxima.into_iter().fold(start, f32::max)
 }

@@ -1,0 +1,56 @@
+//! Sums over a row in a fixed order: 16 interleaved partial sums, then their sum, then the tail.
+
+use crate::matrix_product::LANES;
+
+/// Σ f(xᵢ).
+#[inline(always)]
+pub(crate) fn sum_of(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let (vectors, tail) = x.as_chunks::<LANES>();
+    let mut sums = [0.0_f32; LANES];
+    for vector in vectors {
+        for (sum, value) in sums.iter_mut().zip(vector) {
+            *sum += f(*value);
+        }
+    }
+    total(&sums) + tail.iter().map(|value| f(*value)).sum::<f32>()
+}
+
+/// Σ xᵢ yᵢ.
+#[inline(always)]
+pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
+    let ((x_vectors, x_tail), (y_vectors, y_tail)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    let mut sums = [0.0_f32; LANES];
+    for (x, y) in x_vectors.iter().zip(y_vectors) {
+        for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
+            *sum = x.mul_add(*y, *sum);
+        }
+    }
+    total(&sums) + x_tail.iter().zip(y_tail).map(|(x, y)| x * y).sum::<f32>()
+}
+
+/// The largest of `start` and x; NaN is passed over.
+#[inline(always)]
+pub(crate) fn maximum(x: &[f32], start: f32) -> f32 {
+    let (vectors, tail) = x.as_chunks::<LANES>();
+    let mut maxima = [start; LANES];
+    for vector in vectors {
+        for (max, value) in maxima.iter_mut().zip(vector) {
+            *max = if *value > *max { *value } else { *max };
+        }
+    }
+    maxima.into_iter().chain(tail.iter().copied()).fold(start, f32::max)
+}
+
+/// Pairwise, which vectorises.
+#[inline(always)]
+fn total(sums: &[f32; LANES]) -> f32 {
+    let mut sums = *sums;
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+        width /= 2;
+    }
+    sums[0]
+}
