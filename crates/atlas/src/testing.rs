@@ -4,6 +4,10 @@
 //! small noise elsewhere. Token texts are hostile on purpose: markup, control characters, right-to-left
 //! text, combining marks, a very long token.
 
+mod explained;
+
+pub use explained::explain_synthetic;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -25,7 +29,7 @@ use crate::tables::units::{UnitRow, UnitWriter};
 use crate::tables::windows::{WindowRow, WindowWriter};
 use crate::tables::{self};
 
-/// Tokens per window.
+/// Tokens per window of [`write_synthetic`].
 const CONTEXT: usize = 16;
 /// Number of windows.
 const WINDOWS: u32 = 60;
@@ -60,13 +64,23 @@ const TEXTS: [&str; 24] = [
 
 /// Writes an atlas of `layers` MLP hook points with `units` units each into `directory`.
 pub fn write_synthetic(directory: &Path, layers: usize, units: u32) -> Result<(), AtlasError> {
+    write_synthetic_of(directory, layers, units, CONTEXT)
+}
+
+/// The same with windows of `context` tokens.
+pub fn write_synthetic_of(
+    directory: &Path,
+    layers: usize,
+    units: u32,
+    context: usize,
+) -> Result<(), AtlasError> {
     fs::create_dir_all(directory).at(directory)?;
     let hooks: Vec<HookSummary> = (0..layers)
         .map(|layer| HookSummary { hook: HookPoint::mlp_post(layer), units, directions: true })
         .collect();
     write_vocabulary(directory)?;
-    let windows: Vec<WindowRow> = (0..WINDOWS).map(window).collect();
-    let mut writer = WindowWriter::create(&directory.join(files::WINDOWS), CONTEXT)?;
+    let windows: Vec<WindowRow> = (0..WINDOWS).map(|number| window(number, context)).collect();
+    let mut writer = WindowWriter::create(&directory.join(files::WINDOWS), context)?;
     windows.iter().try_for_each(|window| writer.write(window.clone()))?;
     writer.finish()?;
     let mut unit_writer = UnitWriter::create(&directory.join(files::UNITS))?;
@@ -83,10 +97,10 @@ pub fn write_synthetic(directory: &Path, layers: usize, units: u32) -> Result<()
     }
     unit_writer.finish()?;
     database::create(&directory.join(files::DATABASE), &hooks, entries, windows.into_iter().map(Ok))?;
-    manifest(hooks).write(directory)
+    manifest(hooks, context).write(directory)
 }
 
-fn manifest(hooks: Vec<HookSummary>) -> Manifest {
+fn manifest(hooks: Vec<HookSummary>, context: usize) -> Manifest {
     Manifest {
         schema_version: SCHEMA_VERSION,
         glossator: env!("CARGO_PKG_VERSION").to_owned(),
@@ -98,9 +112,9 @@ fn manifest(hooks: Vec<HookSummary>) -> Manifest {
             vocab_size: TEXTS.len() as u32,
             corpus: "made up".to_owned(),
             selection_checksum: "0".repeat(16),
-            context: CONTEXT as u32,
+            context: context as u32,
             windows: WINDOWS.into(),
-            tokens: u64::from(WINDOWS) * CONTEXT as u64,
+            tokens: u64::from(WINDOWS) * context as u64,
             ignored_positions: 0,
             seed: 0,
         },
@@ -130,13 +144,13 @@ fn write_vocabulary(directory: &Path) -> Result<(), AtlasError> {
     tables::tokens::write(&directory.join(files::TOKENS), &rows)
 }
 
-fn window(number: u32) -> WindowRow {
+fn window(number: u32, context: usize) -> WindowRow {
     let token = |position| (noise(number, position, 7) * TEXTS.len() as f32) as u32;
     WindowRow {
         window: number,
         document: format!("mail/<i>{}</i>.txt#{number}", number % 5),
         offset: number * 3,
-        tokens: (0..CONTEXT as u32).map(token).collect(),
+        tokens: (0..context as u32).map(token).collect(),
     }
 }
 
@@ -156,9 +170,9 @@ fn maximum(values: &[f32]) -> f32 {
 
 /// Window numbers of a unit, largest maximum first.
 fn ranking(unit: UnitId, windows: &[WindowRow]) -> Vec<u32> {
+    let maxima: Vec<f32> = windows.iter().map(|window| maximum(&activations(unit, window))).collect();
     let mut order: Vec<u32> = (0..windows.len() as u32).collect();
-    let key = |number: &u32| maximum(&activations(unit, &windows[*number as usize]));
-    order.sort_by(|a, b| key(b).total_cmp(&key(a)).then(a.cmp(b)));
+    order.sort_by(|&a, &b| maxima[b as usize].total_cmp(&maxima[a as usize]).then(a.cmp(&b)));
     order
 }
 
@@ -271,7 +285,7 @@ fn write_hook(
     windows: &[WindowRow],
 ) -> Result<(), AtlasError> {
     let file = |folder| files::hook_file(directory, folder, hook.hook);
-    let mut excerpt_writer = ExcerptWriter::create(&file(files::EXCERPTS), CONTEXT)?;
+    let mut excerpt_writer = ExcerptWriter::create(&file(files::EXCERPTS), windows[0].tokens.len())?;
     let mut means_writer = TokenMeansWriter::create(&file(files::TOKEN_MEANS), TEXTS.len())?;
     for index in 0..hook.units {
         let unit = UnitId { hook: hook.hook, index };

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{completions, reference};
+use crate::commands::{completions, reference, serve};
 
 /// Glossator explains language models from the inside: it records what every neuron does, explains it,
 /// scores the explanation against the real activations, and shows it all on a page.
@@ -22,6 +22,7 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    Serve(serve::Serve),
     Completions(completions::Completions),
     Reference(reference::Reference),
 }
@@ -30,6 +31,7 @@ impl Command {
     /// Runs the subcommand; the exit code lets a command that succeeded in running report a negative verdict.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Serve(command) => command.run(),
             Self::Completions(command) => command.run(),
             Self::Reference(command) => command.run(),
         }

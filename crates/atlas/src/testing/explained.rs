@@ -1,0 +1,101 @@
+//! Explanations, scores and simulations for a made-up atlas: plausible ones, undefined ones, hostile ones.
+
+use std::path::Path;
+
+use glossator_model::UnitId;
+use serde_json::json;
+
+use super::{TEXTS, noise};
+use crate::error::AtlasError;
+use crate::excerpt::{Excerpt, ExcerptKind, Split};
+use crate::explanation::{Explanation, Score, Simulation};
+use crate::reader::Atlas;
+
+/// Metrics and samples that are scored.
+const SCORED: [(&str, &str); 8] = [
+    ("correlation", "top_and_random"),
+    ("correlation", "random_only"),
+    ("correlation", "top_only"),
+    ("r_squared", "top_and_random"),
+    ("absolute_deviation_explained", "top_and_random"),
+    ("precision", "top_and_random"),
+    ("recall", "top_and_random"),
+    ("f1", "top_and_random"),
+];
+
+/// Explains and scores the first `units` units of every hook point of an atlas by
+/// [`super::write_synthetic`]. Unit 3 has only a `lookup` explanation; the `n2g` score of unit 5 is undefined.
+pub fn explain_synthetic(directory: &Path, units: u32) -> Result<(), AtlasError> {
+    let atlas = Atlas::open_writable(directory)?;
+    for hook in atlas.hooks().to_vec() {
+        let mut explanations = Vec::new();
+        let mut scores = Vec::new();
+        let mut simulations = Vec::new();
+        for unit in (0..units.min(hook.units)).map(|index| UnitId { hook: hook.hook, index }) {
+            let excerpts = atlas.excerpts(unit)?;
+            for explainer in ["lookup", "n2g"].into_iter().filter(|name| unit.index != 3 || *name == "lookup")
+            {
+                explanations.push(explanation(unit, explainer));
+                scores.extend(SCORED.map(|(metric, sample)| score(unit, explainer, metric, sample)));
+                simulations.extend(scored(&excerpts).map(|excerpt| simulation(unit, explainer, excerpt)));
+            }
+        }
+        atlas.put_explanations(&explanations)?;
+        atlas.put_scores(&scores, &simulations)?;
+    }
+    Ok(())
+}
+
+fn preferred(unit: UnitId) -> u32 {
+    unit.index % TEXTS.len() as u32
+}
+
+fn explanation(unit: UnitId, explainer: &str) -> Explanation {
+    let token = TEXTS[preferred(unit) as usize];
+    let text = match (explainer, unit.index) {
+        ("n2g", 4) => "<img src=x onerror=alert(4)> \u{202e}after “<script>”".to_owned(),
+        ("n2g", _) => format!("“{token}” after “the|a” … (pattern {})", unit.index),
+        _ => format!("high on “{token}”"),
+    };
+    Explanation { unit, explainer: explainer.to_owned(), text, body: json!({}), seconds: None }
+}
+
+fn score(unit: UnitId, explainer: &str, metric: &str, sample: &str) -> Score {
+    let layer = unit.hook.layer().unwrap_or(0) as u32;
+    let base = f64::from(noise(unit.index, layer, explainer.len() as u32));
+    let undefined = explainer == "n2g" && unit.index == 5;
+    let value =
+        (!undefined).then(|| base * (1.0 - noise(metric.len() as u32, sample.len() as u32, 1) as f64 / 3.0));
+    Score {
+        unit,
+        explainer: explainer.to_owned(),
+        metric: metric.to_owned(),
+        sample: sample.to_owned(),
+        split: Split::Test,
+        value,
+        low: value.map(|value| value - 0.1),
+        high: value.map(|value| (value + 0.08).min(1.0)),
+        tokens: 160,
+        remark: undefined.then(|| "the prediction is constant".to_owned()),
+    }
+}
+
+/// The excerpts that are scored, each window once.
+fn scored(excerpts: &[Excerpt]) -> impl Iterator<Item = &Excerpt> {
+    let mut seen = std::collections::BTreeSet::new();
+    excerpts.iter().filter(move |excerpt| {
+        let listed = !matches!(excerpt.kind, ExcerptKind::Quantile { .. });
+        listed && excerpt.split == Split::Test && seen.insert(excerpt.window)
+    })
+}
+
+fn simulation(unit: UnitId, explainer: &str, excerpt: &Excerpt) -> Simulation {
+    let high = if explainer == "n2g" { 4.5 } else { 5.0 };
+    let predict = |&token: &u32| if token == preferred(unit) { high } else { 0.0 };
+    Simulation {
+        unit,
+        explainer: explainer.to_owned(),
+        window: excerpt.window,
+        activations: excerpt.tokens.iter().map(predict).collect(),
+    }
+}
