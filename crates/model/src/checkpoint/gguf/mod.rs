@@ -9,6 +9,9 @@ mod k_quants;
 mod metadata;
 mod types;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
