@@ -2,6 +2,7 @@
 //!
 //! Row groups and pages are read one after the other; only one page of one column is in memory at a time.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use parquet::basic::Type;
@@ -29,22 +30,19 @@ pub(crate) fn read(
     findings: &mut Findings,
     delivery: &mut Delivery<'_>,
 ) -> Result<(), CorpusError> {
-    let failed = |error: ParquetError| CorpusError::parquet(&file.path, error.to_string());
     let opened = decompress::open_file(file)?;
     let size = opened.metadata().map_err(|error| CorpusError::io(&file.path, error))?.len();
-    let reader = SerializedFileReader::new(opened).map_err(failed)?;
+    let reader = guarded(&file.path, || SerializedFileReader::new(opened))?;
     let index = text_column(&file.path, reader.metadata(), column)?;
     let mut row = 0;
     for group in 0..reader.num_row_groups() {
         check_extent(reader.metadata().row_group(group).column(index), size)
             .map_err(|reason| CorpusError::parquet(&file.path, reason))?;
-        let group = reader.get_row_group(group).map_err(failed)?;
-        let ColumnReader::ByteArrayColumnReader(mut values) =
-            group.get_column_reader(index).map_err(failed)?
-        else {
+        let columns = guarded(&file.path, || reader.get_row_group(group)?.get_column_reader(index))?;
+        let ColumnReader::ByteArrayColumnReader(mut values) = columns else {
             return Err(CorpusError::parquet(&file.path, format!("the column `{column}` holds no text")));
         };
-        while let Some(texts) = next_rows(&mut values, reader.metadata(), index).map_err(failed)? {
+        while let Some(texts) = guarded(&file.path, || next_rows(&mut values, reader.metadata(), index))? {
             for text in texts {
                 if let Some(text) = text {
                     let text = passage::decode(text.data(), |at| {
@@ -64,6 +62,14 @@ pub(crate) fn read(
         }
     }
     Ok(())
+}
+
+/// The decoder trusts some lengths of the file and panics where they lie; that is one more kind of damaged file.
+fn guarded<T>(path: &Path, decode: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, CorpusError> {
+    match catch_unwind(AssertUnwindSafe(decode)) {
+        Ok(result) => result.map_err(|error| CorpusError::parquet(path, error.to_string())),
+        Err(_) => Err(CorpusError::parquet(path, "damaged Parquet data: the decoder failed")),
+    }
 }
 
 /// The next rows of a row group, `None` for a null; `None` at its end.
