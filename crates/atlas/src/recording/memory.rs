@@ -1,0 +1,40 @@
+//! How much memory a recording takes, before it takes any.
+
+use serde::Serialize;
+
+use super::settings::RecordSettings;
+use super::strata::{MAX_STRATA, PER_STRATUM, STRATA_BYTES};
+use super::top_windows::{ENTRY_BYTES, TOP};
+use super::{RANDOM, block};
+
+/// Bytes that a recording will hold; none of it grows with the corpus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct MemoryEstimate {
+    /// Moments, extremes, histograms, and the index of the excerpts.
+    pub statistics: u64,
+    /// Activations of excerpts: an upper bound, reached when every unit's window maxima spread over all
+    /// strata.
+    pub excerpts: u64,
+    /// Sums per token.
+    pub token_table: u64,
+}
+
+impl MemoryEstimate {
+    /// What a recording with these settings takes.
+    pub fn of(settings: &RecordSettings) -> Self {
+        let units = settings.units();
+        let window = u64::from(settings.run.context) * 4;
+        let kept = settings.kept_tokens.len() as u64;
+        let windows = (TOP + RANDOM + MAX_STRATA * PER_STRATUM) as u64;
+        Self {
+            statistics: units * (block::UNIT_BYTES + TOP as u64 * ENTRY_BYTES + STRATA_BYTES),
+            excerpts: units * window * windows,
+            token_table: units * kept * 8,
+        }
+    }
+
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.statistics + self.excerpts + self.token_table
+    }
+}
