@@ -9,10 +9,12 @@ mod error;
 mod excerpt;
 mod explanation;
 mod files;
+mod finalising;
 mod manifest;
 mod query;
 mod reader;
 mod record;
+mod recording;
 mod stages;
 mod tables;
 pub mod testing;
@@ -21,10 +23,16 @@ mod vocabulary;
 pub use error::AtlasError;
 pub use excerpt::{Excerpt, ExcerptKind, INTERVALS, QUANTILES, Split};
 pub use explanation::{Explanation, HEADLINE, Score, Simulation};
+pub use finalising::{RecordSource, UnitProgress, finish, write_records};
 pub use manifest::{HookSummary, Manifest, RunSummary, SCHEMA_VERSION, Stage};
 pub use query::{ExplainerProgress, Headline, ListQuery, Progress, Sort, UnitPage, UnitSummary};
 pub use reader::{Atlas, TokenMeans};
 pub use record::{
     HistogramBucket, Neighbour, QuantileInterval, TokenMean, TokenWeight, UnitRecord, UnitStatistics,
 };
+pub use recording::{
+    BatchObserver, MemoryEstimate, Progress, RecordSettings, Recorder, Shard, TokenSelection, WindowTokens,
+    merge,
+};
+pub use tables::windows::WindowRow;
 pub use vocabulary::Vocabulary;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{AtPath, AtlasError};
 use crate::files;
+use crate::recording::RecordSettings;
 
 /// The version of everything on disk. It changes whenever an older reader would misread.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -85,6 +86,17 @@ pub struct Stage {
 }
 
 impl Manifest {
+    /// Of a recording, without stages yet.
+    pub(crate) fn new(settings: &RecordSettings) -> Self {
+        Self {
+            schema_version: SCHEMA_VERSION,
+            glossator: env!("CARGO_PKG_VERSION").to_owned(),
+            run: settings.run.clone(),
+            hooks: settings.hooks.clone(),
+            stages: BTreeMap::new(),
+        }
+    }
+
     /// Reads and checks the manifest of the atlas at `directory`.
     pub fn read(directory: &Path) -> Result<Self, AtlasError> {
         let path = directory.join(files::MANIFEST);

@@ -100,6 +100,16 @@ pub fn write_synthetic_of(
     manifest(hooks, context).write(directory)
 }
 
+/// Finishes an atlas whose hook points have no output directions, for which no model is needed.
+pub fn finish_without_model(directory: &Path) -> Result<(), AtlasError> {
+    let mut manifest = Manifest::read(directory)?;
+    crate::finalising::write_database(directory, &manifest)?;
+    for stage in stages::ALL {
+        manifest.stages.entry(stage.to_owned()).or_insert(Stage { finished: 0, seconds: 0.0 });
+    }
+    manifest.write(directory)
+}
+
 fn manifest(hooks: Vec<HookSummary>, context: usize) -> Manifest {
     Manifest {
         schema_version: SCHEMA_VERSION,

@@ -9,6 +9,7 @@ mod memory;
 mod priority;
 mod recorder;
 mod settings;
+mod shard;
 mod state_file;
 mod strata;
 mod token_table;
@@ -17,10 +18,10 @@ mod top_windows;
 pub use memory::MemoryEstimate;
 pub use recorder::{BatchObserver, Recorder, WindowTokens};
 pub use settings::{RecordSettings, TokenSelection};
-pub use state_file::{ShardInfo, ShardPart, load_checkpoint, save_checkpoint};
+pub use shard::{Progress, Shard, merge};
 
 pub(crate) use block::Block;
-pub(crate) use strata::{PER_STRATUM, Stratum};
+pub(crate) use strata::{Kept, PER_STRATUM, Strata};
 pub(crate) use top_windows::TOP;
 
 /// Random windows, the same for all units.

@@ -101,7 +101,8 @@ impl Recorder {
     /// # Panics
     /// Never for states of equal settings, which the caller has checked.
     pub(crate) fn merge(&mut self, other: Self, others_windows: impl Fn(u32) -> bool) {
-        let random: Vec<usize> = (0..self.random.len()).filter(|place| others_windows(self.random[*place])).collect();
+        let random: Vec<usize> =
+            (0..self.random.len()).filter(|place| others_windows(self.random[*place])).collect();
         for (mine, theirs) in self.hooks.values_mut().zip(other.hooks.into_values()) {
             for (mine, theirs) in mine.iter_mut().zip(theirs) {
                 let theirs = theirs.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -157,7 +158,12 @@ impl Recorder {
 
     /// The counted tokens that have a column, as (column, row of the group), equal tokens together so that
     /// their sums stay in the cache.
-    fn tokens_by_column(&self, windows: &[WindowTokens<'_>], starts: &[usize], ignored: usize) -> Vec<(u32, u32)> {
+    fn tokens_by_column(
+        &self,
+        windows: &[WindowTokens<'_>],
+        starts: &[usize],
+        ignored: usize,
+    ) -> Vec<(u32, u32)> {
         let mut tokens = Vec::new();
         for (window, start) in windows.iter().zip(starts) {
             for (position, token) in window.tokens.iter().enumerate().skip(ignored) {
@@ -175,7 +181,9 @@ fn blocks(hook: &HookSummary, settings: &RecordSettings) -> Vec<Mutex<Block>> {
     let (units, context) = (hook.units as usize, settings.run.context as usize);
     (0..units)
         .step_by(BLOCK)
-        .map(|first| Mutex::new(Block::new(first, BLOCK.min(units - first), context, settings.kept_tokens.len())))
+        .map(|first| {
+            Mutex::new(Block::new(first, BLOCK.min(units - first), context, settings.kept_tokens.len()))
+        })
         .collect()
 }
 
@@ -195,7 +203,8 @@ impl Observer for BatchObserver<'_> {
         if whole && fits && windows.len() == activation.sequences.len() {
             self.recorder.record(hook, activation, windows);
         } else {
-            let message = format!("{hook}: the forward pass did not hand over whole windows of {context} tokens");
+            let message =
+                format!("{hook}: the forward pass did not hand over whole windows of {context} tokens");
             self.recorder.fail(AtlasError::Settings { message });
         }
         let elapsed = started.elapsed().as_nanos() as u64;

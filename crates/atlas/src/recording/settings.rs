@@ -47,10 +47,15 @@ impl RecordSettings {
         let fail = |message: String| Err(AtlasError::Settings { message });
         let run = &self.run;
         if let Some(hook) = self.hooks.iter().find(|hook| hook.hook.is_pairwise()) {
-            return fail(format!("{} holds pairs of tokens, not units: record another hook point", hook.hook));
+            return fail(format!(
+                "{} holds pairs of tokens, not units: record another hook point",
+                hook.hook
+            ));
         }
         if self.hooks.is_empty() || self.hooks.windows(2).any(|pair| pair[0].hook >= pair[1].hook) {
-            return fail("the hook points must be at least one, distinct and in order of execution".to_owned());
+            return fail(
+                "the hook points must be at least one, distinct and in order of execution".to_owned(),
+            );
         }
         if self.hooks.iter().any(|hook| hook.units == 0 || hook.units > 1 << 28) {
             return fail("a hook point has no units, or impossibly many".to_owned());
@@ -61,7 +66,10 @@ impl RecordSettings {
         // Histogram counts are u32, and exact sums hold 2^25 windows.
         let tokens = run.windows.saturating_mul(run.context.into());
         if run.windows == 0 || run.windows >= 1 << 25 || tokens > u64::from(u32::MAX) {
-            return fail(format!("{} windows in one atlas: the limit is 2^25 windows and 2^32 tokens", run.windows));
+            return fail(format!(
+                "{} windows in one atlas: the limit is 2^25 windows and 2^32 tokens",
+                run.windows
+            ));
         }
         let ascending = self.kept_tokens.windows(2).all(|pair| pair[0] < pair[1]);
         let known = self.kept_tokens.last().is_none_or(|token| (*token as usize) < self.token_counts.len());
@@ -82,7 +90,7 @@ impl RecordSettings {
     }
 
     /// The first setting that differs from `other`: its name, and the two values, for people.
-    pub(super) fn difference(&self, other: &Self) -> Option<(String, String, String)> {
+    pub(crate) fn difference(&self, other: &Self) -> Option<(String, String, String)> {
         let [mine, theirs] = [self, other].map(|settings| serde_json::to_value(settings).unwrap_or_default());
         difference("", &mine, &theirs)
     }
@@ -93,7 +101,8 @@ fn difference(
     mine: &serde_json::Value,
     theirs: &serde_json::Value,
 ) -> Option<(String, String, String)> {
-    if mine == theirs {
+    // Where the model lies may differ between the machines that record shards.
+    if mine == theirs || name == "run.model_location" {
         return None;
     }
     if let (Some(mine), Some(theirs)) = (mine.as_object(), theirs.as_object()) {

@@ -8,6 +8,8 @@
 //! and the number of strata in use at a given shift only grows with the set. As an interval is a run of whole
 //! strata, the 5 smallest priorities in it are a uniform sample of its windows.
 
+use super::priority::window_of;
+
 /// Most strata in use.
 pub(crate) const MAX_STRATA: usize = 16;
 /// Windows kept per stratum.
@@ -15,7 +17,8 @@ pub(crate) const PER_STRATUM: usize = 5;
 /// The first shift.
 const FIRST_SHIFT: u8 = 20;
 /// Memory per unit besides the activations.
-pub(super) const STRATA_BYTES: u64 = (std::mem::size_of::<Strata>() + (MAX_STRATA + 1) * size_of::<Stratum>()) as u64;
+pub(super) const STRATA_BYTES: u64 =
+    (std::mem::size_of::<Strata>() + (MAX_STRATA + 1) * size_of::<Stratum>()) as u64;
 
 /// A kept window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +27,13 @@ pub(crate) struct Kept {
     pub(crate) priority: u64,
     /// Where its activations are stored.
     pub(crate) slot: u32,
+}
+
+impl Kept {
+    /// The window's number.
+    pub(crate) fn window(self) -> u32 {
+        window_of(self.priority)
+    }
 }
 
 /// A range of the window maximum.
@@ -87,7 +97,13 @@ fn unordered(bits: u32) -> f32 {
 
 impl Strata {
     /// Counts a window. If it is kept, `activations` supplies the values to store.
-    pub(super) fn offer(&mut self, max: f32, priority: u64, context: usize, activations: impl FnOnce(&mut [f32])) {
+    pub(super) fn offer(
+        &mut self,
+        max: f32,
+        priority: u64,
+        context: usize,
+        activations: impl FnOnce(&mut [f32]),
+    ) {
         let key = ordered(max) >> self.shift;
         let place = self.strata.partition_point(|stratum| stratum.key < key);
         if self.strata.get(place).is_none_or(|stratum| stratum.key != key) {
@@ -185,7 +201,11 @@ impl Strata {
         let mut built = Self { shift, ..Self::default() };
         for (key, count, kept) in parts {
             let ascending = built.strata.last().is_none_or(|last| last.key < key);
-            if !ascending || key > u32::MAX >> shift || kept.len() > PER_STRATUM || kept.len() > count as usize {
+            if !ascending
+                || key > u32::MAX >> shift
+                || kept.len() > PER_STRATUM
+                || kept.len() > count as usize
+            {
                 return None;
             }
             let mut stratum = Stratum { key, count, ..Stratum::default() };

@@ -10,7 +10,7 @@ use arrow_array::{ArrayRef, StringArray};
 use arrow_schema::{DataType, Field, SchemaRef};
 
 use super::writing::{fixed_lists, numbers};
-use super::{TableWriter, fixed_list, schema};
+use super::{Table, TableWriter, fixed_list, schema};
 use crate::error::AtlasError;
 
 /// Rows per row group.
@@ -18,15 +18,15 @@ const GROUP: usize = 4096;
 
 /// A window of the selection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct WindowRow {
+pub struct WindowRow {
     /// Its number.
-    pub(crate) window: u32,
+    pub window: u32,
     /// Where it comes from.
-    pub(crate) document: String,
+    pub document: String,
     /// Position of its first token there.
-    pub(crate) offset: u32,
+    pub offset: u32,
     /// Its tokens.
-    pub(crate) tokens: Vec<u32>,
+    pub tokens: Vec<u32>,
 }
 
 fn columns(context: usize) -> SchemaRef {
@@ -80,4 +80,30 @@ impl WindowWriter {
             fixed_lists::<UInt32Type>(&self.path, tokens, self.context)?,
         ])
     }
+}
+
+/// All windows, row group by row group.
+pub(crate) fn read(
+    path: &Path,
+    context: usize,
+) -> Result<impl Iterator<Item = Result<WindowRow, AtlasError>> + use<>, AtlasError> {
+    let table = Table::open(path, &columns(context))?;
+    let groups = (0..table.groups()).map(move |group| read_group(&table, group));
+    Ok(groups.flat_map(|rows| match rows {
+        Ok(rows) => rows.into_iter().map(Ok).collect::<Vec<_>>(),
+        Err(error) => vec![Err(error)],
+    }))
+}
+
+fn read_group(table: &Table, group: usize) -> Result<Vec<WindowRow>, AtlasError> {
+    let batch = table.group(group)?;
+    let windows = table.numbers::<UInt32Type>(&batch, "window")?;
+    let documents = table.texts(&batch, "document")?;
+    let offsets = table.numbers::<UInt32Type>(&batch, "offset")?;
+    let rows = windows.into_iter().zip(documents).zip(offsets).enumerate();
+    rows.map(|(row, ((window, document), offset))| {
+        let tokens = table.list::<UInt32Type>(&batch, "tokens", row)?;
+        Ok(WindowRow { window, document, offset, tokens })
+    })
+    .collect()
 }
