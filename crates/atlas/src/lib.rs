@@ -31,8 +31,8 @@ pub use record::{
     HistogramBucket, Neighbour, QuantileInterval, TokenMean, TokenWeight, UnitRecord, UnitStatistics,
 };
 pub use recording::{
-    BatchObserver, MemoryEstimate, Progress, RecordSettings, Recorder, Shard, TokenSelection, WindowTokens,
-    merge,
+    BatchObserver, MemoryEstimate, RecordSettings, Recorder, Shard, ShardProgress, TokenSelection,
+    WindowTokens, merge,
 };
 pub use tables::windows::WindowRow;
 pub use vocabulary::Vocabulary;

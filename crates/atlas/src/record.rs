@@ -14,8 +14,7 @@ pub struct UnitRecord {
     pub statistics: UnitStatistics,
     /// The non-empty buckets of the activation histogram, lowest values first.
     pub histogram: Vec<HistogramBucket>,
-    /// The quantile intervals of the window maximum, lowest values first; empty ones are left out
-    /// only at the end of the list.
+    /// The quantile intervals of the window maximum, lowest values first.
     pub intervals: Vec<QuantileInterval>,
     /// All excerpts: top by rank, then quantile by interval, then random.
     pub excerpts: Vec<Excerpt>,
@@ -80,7 +79,8 @@ pub struct HistogramBucket {
     pub count: u64,
 }
 
-/// An interval of the distribution of the window maximum, with what it really covers.
+/// An interval of the distribution of the window maximum, with what it really covers: `low ≤ x < high`, or
+/// `low ≤ x ≤ high` where `high` is the unit's largest value. It may be empty.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QuantileInterval {
     /// Nominal lower quantile, one of [`crate::QUANTILES`].

@@ -8,9 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use glossator_atlas::{
-    Atlas, AtlasError, Excerpt, ExcerptKind, HookSummary, Manifest, MemoryEstimate, Progress, RecordSettings,
-    RecordSource, Recorder, RunSummary, Shard, Split, TokenSelection, WindowRow, WindowTokens, merge,
-    write_records,
+    Atlas, AtlasError, Excerpt, ExcerptKind, HookSummary, Manifest, MemoryEstimate, RecordSettings,
+    RecordSource, Recorder, RunSummary, Shard, ShardProgress, Split, TokenSelection, WindowRow, WindowTokens,
+    merge, write_records,
 };
 use glossator_model::{Activation, HookPoint, Observer, UnitId};
 
@@ -225,7 +225,7 @@ fn excerpts_are_the_right_windows() {
                     .collect();
                 assert_eq!(sample.len() as u64, interval.windows.min(5));
                 assert!(sample.iter().all(|e| interval.low <= e.max && e.max <= interval.high));
-                let last = index + 1 == record.intervals.len();
+                let last = interval.high == record.statistics.max && interval.low < interval.high;
                 let inside = (0..WINDOWS).map(|window| maximum(layer, unit, window)).filter(|max| {
                     interval.low <= *max && (*max < interval.high || (last && *max <= interval.high))
                 });
@@ -308,7 +308,7 @@ fn shard(index: u64, count: u64) -> Shard {
     let mut recorder = Recorder::new(settings()).unwrap();
     let windows: Vec<u32> = (0..WINDOWS).filter(|window| u64::from(window / 10) % count == index).collect();
     record(&mut recorder, &windows, 5);
-    let progress = Progress { shard: index, shards: count, batch_windows: 10, batches: 0 };
+    let progress = ShardProgress { shard: index, shards: count, batch_windows: 10, batches: 0 };
     Shard { recorder, progress, windows: windows.into_iter().map(row).collect() }
 }
 
@@ -343,9 +343,9 @@ fn a_checkpoint_goes_on_where_it_stopped() {
     let path = directory.path().join("checkpoint");
     let mut recorder = Recorder::new(settings()).unwrap();
     record(&mut recorder, &(0..130).collect::<Vec<_>>(), 4);
-    let progress = Progress { shard: 0, shards: 1, batch_windows: 10, batches: 13 };
+    let progress = ShardProgress { shard: 0, shards: 1, batch_windows: 10, batches: 13 };
     Shard { recorder, progress, windows: Vec::new() }.save(&path).unwrap();
-    let start = Progress { batches: 0, ..progress };
+    let start = ShardProgress { batches: 0, ..progress };
     let mut resumed = Shard::resume(&path, &settings(), start).unwrap();
     assert_eq!(resumed.progress, progress);
     record(&mut resumed.recorder, &(130..WINDOWS).collect::<Vec<_>>(), 4);

@@ -18,7 +18,7 @@ mod top_windows;
 pub use memory::MemoryEstimate;
 pub use recorder::{BatchObserver, Recorder, WindowTokens};
 pub use settings::{RecordSettings, TokenSelection};
-pub use shard::{Progress, Shard, merge};
+pub use shard::{Shard, ShardProgress, merge};
 
 pub(crate) use block::Block;
 pub(crate) use strata::{Kept, PER_STRATUM, Strata};

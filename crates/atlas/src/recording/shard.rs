@@ -23,7 +23,7 @@ const MAX_HEADER: u64 = 256 << 20;
 
 /// How far a recording got, and which part of the selection it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct ShardProgress {
     /// Which shard, from 0.
     pub shard: u64,
     /// Of how many.
@@ -37,7 +37,7 @@ pub struct Progress {
 #[derive(Serialize, Deserialize)]
 struct Header {
     settings: RecordSettings,
-    progress: Progress,
+    progress: ShardProgress,
 }
 
 /// A part of a recording: its state, and the windows it saw.
@@ -45,7 +45,7 @@ pub struct Shard {
     /// The recorded state.
     pub recorder: Recorder,
     /// Which part it is.
-    pub progress: Progress,
+    pub progress: ShardProgress,
     /// The windows it saw, ascending; empty in a checkpoint.
     pub windows: Vec<WindowRow>,
 }
@@ -90,10 +90,10 @@ impl Shard {
     }
 
     /// Reads a checkpoint and checks that it belongs to a run with these settings.
-    pub fn resume(path: &Path, settings: &RecordSettings, start: Progress) -> Result<Self, AtlasError> {
+    pub fn resume(path: &Path, settings: &RecordSettings, start: ShardProgress) -> Result<Self, AtlasError> {
         let shard = Self::load(path)?;
         check_equal(path, &shard, settings)?;
-        if (Progress { batches: 0, ..shard.progress }) != start {
+        if (ShardProgress { batches: 0, ..shard.progress }) != start {
             let [found, expected] = [shard.progress, start].map(|progress| format!("{progress:?}"));
             return Err(AtlasError::Mismatch {
                 path: path.to_owned(),
