@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{completions, reference, serve};
+use crate::commands::{activations, completions, doctor, generate, inspect, reference, serve};
 
 /// Glossator explains language models from the inside: it records what every neuron does, explains it,
 /// scores the explanation against the real activations, and shows it all on a page.
@@ -22,6 +22,10 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    Inspect(inspect::Inspect),
+    Doctor(doctor::Doctor),
+    Activations(activations::Activations),
+    Generate(generate::Generate),
     Serve(serve::Serve),
     Completions(completions::Completions),
     Reference(reference::Reference),
@@ -31,6 +35,10 @@ impl Command {
     /// Runs the subcommand; the exit code lets a command that succeeded in running report a negative verdict.
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Self::Inspect(command) => command.run(),
+            Self::Doctor(command) => command.run(),
+            Self::Activations(command) => command.run(),
+            Self::Generate(command) => command.run(),
             Self::Serve(command) => command.run(),
             Self::Completions(command) => command.run(),
             Self::Reference(command) => command.run(),

@@ -14,6 +14,7 @@ mod forward;
 mod generate;
 mod hook;
 mod hook_pattern;
+mod hub;
 mod intervention;
 mod intervention_spec;
 pub mod location;

@@ -1,1 +1,4 @@
 //! Groups of arguments that several subcommands share.
+
+pub(crate) mod model;
+pub(crate) mod sequences;

@@ -1,5 +1,9 @@
 //! One file per subcommand: its arguments (`clap::Args`) and its `run(self) -> anyhow::Result<ExitCode>`.
 
+pub(crate) mod activations;
 pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod generate;
+pub(crate) mod inspect;
 pub(crate) mod reference;
 pub(crate) mod serve;

@@ -1,0 +1,143 @@
+//! `glossator activations`: the values at hook points while a model reads some tokens, as a safetensors file.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use glossator_model::{Batch, HookPattern, HookPoint, Intervention, Model, Run};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, serialize};
+
+use crate::arguments::model::{PrecisionArgument, load};
+use crate::arguments::sequences::Sequences;
+use crate::output;
+
+/// Write the activations of hook points on given tokens to a safetensors file
+///
+/// Each hook point becomes a tensor under its own name: [position, width], or [head, query, key] for attention
+/// scores and patterns. With several sequences (--tokens-file), which must then be equally long, a first axis counts
+/// them. `tokens` holds the token ids, and `logits` the logits if --logits is given.
+#[derive(Args)]
+#[command(after_help = "\
+Interventions:
+  HOOK[:UNITS][@POSITIONS]=VALUE sets, += adds, *= multiplies, =zero zeroes.
+  UNITS are coordinates (99), ranges (200-210) or heads (h3); all if left out.
+  POSITIONS are 5, -1 (the last) or half-open ranges (2..5, -3..); all if left out.
+  VALUE is a number, or a list [1,0.5,...] with one number for each selected unit.
+
+Examples:
+  glossator activations --model model.gguf --text 'Hello world' --hook 'blocks.*.mlp.hook_post' --out a.safetensors
+  glossator activations --model model.gguf --tokens 1,2,3 --hook hook_embed --logits \\
+      --intervene 'blocks.3.mlp.hook_post:99@-1=0' --out a.safetensors")]
+pub(crate) struct Activations {
+    /// The model: a Hugging Face directory, a .gguf file, or hf:organisation/name[@revision]
+    #[arg(long)]
+    model: String,
+    #[command(flatten)]
+    sequences: Sequences,
+    /// A hook point, or a pattern of them such as blocks.*.mlp.hook_post or blocks.3-5.hook_resid_post
+    #[arg(long = "hook", value_name = "HOOK")]
+    hooks: Vec<HookPattern>,
+    /// Change activations on the way, as described below
+    #[arg(long = "intervene", value_name = "SPEC")]
+    interventions: Vec<Intervention>,
+    /// Also write the logits
+    #[arg(long)]
+    logits: bool,
+    /// Number format of matrix products
+    #[arg(long, value_enum, default_value_t = PrecisionArgument::F32)]
+    precision: PrecisionArgument,
+    /// The file to write
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// A tensor as it goes into the file.
+struct Named {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Activations {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        ensure!(!self.hooks.is_empty() || self.logits, "nothing is asked for: give --hook or --logits");
+        let model = load(&self.model, self.precision)?;
+        let sequences = self.sequences.read(|| Ok(model.tokenizer()?))?;
+        let length = sequences[0].len();
+        ensure!(
+            sequences.iter().all(|sequence| sequence.len() == length),
+            "the sequences differ in length, so they do not make one tensor: run them one by one"
+        );
+        let mut hooks = BTreeSet::new();
+        for pattern in &self.hooks {
+            hooks.extend(pattern.expand(model.architecture())?);
+        }
+        let hooks: Vec<HookPoint> = hooks.into_iter().collect();
+        let tensors = self.compute(&model, &sequences, &hooks)?;
+        write(&self.out, &tensors)?;
+        output::note(&format!(
+            "{}: {} tensors of {} × {length} tokens",
+            self.out.display(),
+            tensors.len(),
+            sequences.len()
+        ));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn compute(
+        &self,
+        model: &Model,
+        sequences: &[Vec<u32>],
+        hooks: &[HookPoint],
+    ) -> anyhow::Result<Vec<Named>> {
+        let batch = Batch::from_sequences(sequences);
+        let run = Run { hooks, interventions: &self.interventions, logits: self.logits };
+        let (captured, logits) = model.capture_with(&batch, &run)?;
+        // One sequence has no axis of its own.
+        let axes = if sequences.len() > 1 { vec![sequences.len()] } else { Vec::new() };
+        let length = sequences[0].len();
+        let mut tensors: Vec<Named> = captured
+            .into_iter()
+            .map(|(hook, tensor)| {
+                let width = hook.width(model.architecture());
+                let shape =
+                    if hook.is_pairwise() { vec![width, length, length] } else { vec![length, width] };
+                Named::floats(hook.to_string(), [axes.clone(), shape].concat(), &tensor.data)
+            })
+            .collect();
+        if let Some(logits) = logits {
+            let shape = vec![length, model.architecture().vocab_size];
+            tensors.push(Named::floats("logits".into(), [axes.clone(), shape].concat(), &logits.data));
+        }
+        let ids = batch.tokens().iter().flat_map(|token| i64::from(*token).to_le_bytes()).collect();
+        let shape = [axes, vec![length]].concat();
+        tensors.push(Named { name: "tokens".into(), dtype: Dtype::I64, shape, bytes: ids });
+        Ok(tensors)
+    }
+}
+
+impl Named {
+    fn floats(name: String, shape: Vec<usize>, values: &[f32]) -> Self {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self { name, dtype: Dtype::F32, shape, bytes }
+    }
+}
+
+/// Writes the file under a temporary name first, so that it is there whole or not at all.
+fn write(path: &Path, tensors: &[Named]) -> anyhow::Result<()> {
+    let views = tensors
+        .iter()
+        .map(|tensor| Ok((&tensor.name, TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes)?)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let bytes = serialize(views, None)?;
+    let mut name = path.file_name().context("--out is not a file name")?.to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    std::fs::write(&temporary, bytes)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .with_context(|| path.display().to_string())
+}
