@@ -55,7 +55,8 @@ mod tests {
 
     #[test]
     fn ties_go_to_even_and_specials_survive() {
-        let source = [1.003_906_25, 1.011_718_75, f32::INFINITY, f32::NEG_INFINITY, -0.0, f32::MAX, 1e-45];
+        let source =
+            [1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0, f32::INFINITY, f32::NEG_INFINITY, -0.0, f32::MAX, 1e-45];
         let rounded = round_to_bf16(&source);
         assert_eq!(rounded[0].to_f32(), 1.0);
         assert_eq!(rounded[1].to_f32(), 1.015_625);

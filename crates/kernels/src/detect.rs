@@ -95,7 +95,7 @@ fn brand() -> String {
         return std::env::consts::ARCH.to_owned();
     }
     let bytes: Vec<u8> = BRAND_LEAVES
-        .map(|leaf| __cpuid(leaf))
+        .map(__cpuid)
         .flat_map(|r| [r.eax, r.ebx, r.ecx, r.edx])
         .flat_map(u32::to_le_bytes)
         .take_while(|&byte| byte != 0)

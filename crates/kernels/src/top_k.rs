@@ -55,7 +55,9 @@ fn insert_all(
         if best.len() == k {
             let Some(last) = best.last() else { break };
             let threshold = sign * last.value;
-            if !values.iter().fold(false, |any, value| any | (sign * value > threshold) | value.is_nan()) {
+            // A count, as a search with early exit would not vectorise.
+            let above = values.iter().filter(|value| sign * **value > threshold || value.is_nan()).count();
+            if above == 0 {
                 continue;
             }
         }

@@ -35,6 +35,9 @@ pub struct HeadView<'a> {
 
 impl<'a> HeadView<'a> {
     /// A view that begins at the first head of row 0.
+    ///
+    /// # Panics
+    /// If the heads do not fit the stride.
     pub fn new(values: &'a [f32], stride: usize, heads: usize, d_head: usize) -> Self {
         assert!(
             heads > 0 && d_head > 0 && heads * d_head <= stride,

@@ -77,7 +77,9 @@ impl Case {
                     *z += score.exp() * f64::from(*v);
                 }
             }
-            z.iter_mut().for_each(|z| *z /= total);
+            for z in z {
+                *z /= total;
+            }
         }
         z
     }

@@ -9,6 +9,7 @@ use std::arch::x86_64::{
 };
 use std::mem::transmute;
 
+use bytemuck::Pod;
 use half::bf16;
 
 use super::tile::{LANES, RowBlock, TILE_ROWS, Tile};
@@ -62,7 +63,7 @@ pub(super) fn multiply_bf16(rows: RowBlock<'_, bf16>, blocks: [&[bf16]; 2], tile
 }
 
 /// Panics unless rows and blocks are as long as the kernels read.
-fn check<T>(rows: RowBlock<'_, T>, blocks: [&[T]; 2]) {
+fn check<T: Pod>(rows: RowBlock<'_, T>, blocks: [&[T]; 2]) {
     assert!(rows.count <= TILE_ROWS && rows.values.len() >= rows.count * rows.stride, "tile: rows too short");
     assert!(
         blocks.iter().all(|block| block.len() == LANES * rows.stride),
@@ -79,7 +80,7 @@ struct Group<T> {
     results: [*mut f32; 2],
 }
 
-impl<T> Group<T> {
+impl<T: Pod> Group<T> {
     fn new(rows: RowBlock<'_, T>, first: usize, blocks: [&[T]; 2], tile: &mut Tile) -> Self {
         Self {
             x: rows.values[first * rows.stride..].as_ptr(),

@@ -56,7 +56,7 @@ impl Epilogue<'_> {
         let [left, right] = &mut tile.0;
         match self.step {
             Step::Gate(activation) => {
-                activation.gate_in_place(&mut left.as_flattened_mut()[..count * LANES], right.as_flattened())
+                activation.gate_in_place(&mut left.as_flattened_mut()[..count * LANES], right.as_flattened());
             }
             Step::Activate(activation) => {
                 activation.apply_in_place(&mut left.as_flattened_mut()[..count * LANES]);

@@ -55,7 +55,7 @@ impl Element for f32 {
         match backend {
             #[cfg(target_arch = "x86_64")]
             Backend::Avx512 | Backend::Avx512Bf16 | Backend::Amx => {
-                super::avx512::multiply_f32(rows, blocks, tile)
+                super::avx512::multiply_f32(rows, blocks, tile);
             }
             _ => portable::multiply(backend, rows, blocks, tile),
         }
