@@ -12,11 +12,12 @@ use super::online_softmax::{RowState, absorb};
 use super::operands::{ChunkShape, Operand, pack_queries};
 use super::{Attention, HeadView};
 use crate::aligned::AlignedBuffer;
+use crate::convert::narrow;
 use crate::detect::Backend;
 use crate::matrix_product::{LANES, RowBlock, TILE_ROWS, Tile};
 use crate::multiversion::multiversion;
 use crate::outputs::Outputs;
-use crate::shared_rows::SharedRows;
+use crate::shared_rows::{Rectangle, SharedRows};
 use crate::threads::Threads;
 
 /// Keys treated between two updates of the running maximum.
@@ -75,13 +76,14 @@ impl SharedOutputs<'_> {
     unsafe fn store(&self, query: usize, head: usize, z: &[f32]) {
         let start = head * self.d_head;
         // SAFETY: the caller's promise.
-        let mut part = unsafe {
-            Outputs {
-                f32: self.f32.map(|rows| rows.part(query, start, self.d_head)),
-                bf16: self.bf16.map(|rows| rows.part(query, start, self.d_head)),
-            }
+        let (f32, bf16) = unsafe {
+            (
+                self.f32.map(|rows| rows.rectangle(query, 1, start, self.d_head)),
+                self.bf16.map(|rows| rows.rectangle(query, 1, start, self.d_head)),
+            )
         };
-        part.store(0, z);
+        f32.into_iter().flat_map(Rectangle::into_rows).for_each(|out| out.copy_from_slice(z));
+        bf16.into_iter().flat_map(Rectangle::into_rows).for_each(|out| narrow(z, out));
     }
 }
 

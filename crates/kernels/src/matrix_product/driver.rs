@@ -156,21 +156,72 @@ impl<T: Element> Sweep<'_, T> {
         let block_bytes = TILE_ROWS * self.rows.stride * size_of::<T>();
         let chunk = (CHUNK_BYTES / block_bytes).max(1);
         T::prepared(self.backend, || {
-            let mut tile = Tile::new();
+            let mut pipeline = Pipeline::new();
             for start in row_blocks.clone().step_by(chunk) {
                 let chunk = start..row_blocks.end.min(start + chunk);
-                panels.clone().for_each(|panel| self.pass(chunk.clone(), panel, &mut tile));
+                panels.clone().for_each(|panel| self.pass(chunk.clone(), panel, &mut pipeline));
             }
+            // SAFETY: rectangles are disjoint, and within one each pair of row block and panel occurs once.
+            unsafe { pipeline.finish(&self.epilogue) };
         });
     }
 
-    fn pass(&self, row_blocks: Range<usize>, panel: usize, tile: &mut Tile) {
+    fn pass(&self, row_blocks: Range<usize>, panel: usize, pipeline: &mut Pipeline) {
         let (blocks, columns) = self.panel(panel);
         for block in row_blocks {
             let rows = self.rows.block(block);
-            T::multiply(self.backend, rows, blocks, tile);
-            // SAFETY: rectangles are disjoint, and within one each pair of row block and panel occurs once.
-            unsafe { self.epilogue.finish(tile, block * TILE_ROWS, rows.count, columns) };
+            T::multiply(self.backend, rows, blocks, pipeline.free_tile());
+            let pending = Pending { first_row: block * TILE_ROWS, count: rows.count, columns };
+            // SAFETY: as in `rectangle`.
+            unsafe { pipeline.push(pending, &self.epilogue) };
+        }
+    }
+}
+
+/// Two tiles in turn: while one is multiplied, the epilogue of the other runs in the shadow of the matrix unit.
+struct Pipeline {
+    tiles: [Tile; 2],
+    free: usize,
+    pending: Option<Pending>,
+}
+
+/// A multiplied tile that waits for its epilogue.
+struct Pending {
+    first_row: usize,
+    count: usize,
+    columns: [Columns; 2],
+}
+
+impl Pipeline {
+    fn new() -> Self {
+        Self { tiles: [Tile::new(), Tile::new()], free: 0, pending: None }
+    }
+
+    /// The tile to multiply into.
+    fn free_tile(&mut self) -> &mut Tile {
+        &mut self.tiles[self.free]
+    }
+
+    /// Finishes the tile before the one just multiplied.
+    ///
+    /// # Safety
+    /// No other task finishes the same rows and columns.
+    unsafe fn push(&mut self, multiplied: Pending, epilogue: &Epilogue<'_>) {
+        let multiplied_tile = self.free;
+        // SAFETY: the caller's promise.
+        unsafe { self.finish(epilogue) };
+        self.free = 1 - multiplied_tile;
+        self.pending = Some(multiplied);
+    }
+
+    /// Finishes the tile that waits, if any.
+    ///
+    /// # Safety
+    /// No other task finishes the same rows and columns.
+    unsafe fn finish(&mut self, epilogue: &Epilogue<'_>) {
+        if let Some(Pending { first_row, count, columns }) = self.pending.take() {
+            // SAFETY: the caller's promise.
+            unsafe { epilogue.finish(&mut self.tiles[1 - self.free], first_row, count, columns) };
         }
     }
 }

@@ -7,7 +7,7 @@ use super::tile::{LANES, TILE_ROWS, Tile};
 use crate::activation::Activation;
 use crate::convert::round_bits;
 use crate::multiversion::multiversion;
-use crate::shared_rows::SharedRows;
+use crate::shared_rows::{Rectangle, SharedRows};
 
 type Block = [[f32; LANES]; TILE_ROWS];
 
@@ -66,11 +66,15 @@ impl Epilogue<'_> {
         }
         let stored = if matches!(self.step, Step::Gate(_)) { 1 } else { 2 };
         for (block, columns) in tile.0.iter().zip(columns).take(stored) {
+            let (start, width) = (columns.start, columns.count);
             if let Some(target) = self.f32 {
-                store_f32(&block[..count], target, first_row, columns, self.step == Step::Add);
+                // SAFETY: the caller has these rows and columns to itself.
+                let target = unsafe { target.rectangle(first_row, count, start, width) };
+                if self.step == Step::Add { add_f32(block, target) } else { store_f32(block, target) }
             }
             if let Some(target) = self.bf16 {
-                store_bf16(&block[..count], target, first_row, columns);
+                // SAFETY: as above.
+                store_bf16(block, unsafe { target.rectangle(first_row, count, start, width) });
             }
         }
     }
@@ -87,30 +91,52 @@ multiversion! {
 }
 
 multiversion! {
-    fn store_f32(block: &[[f32; LANES]], target: SharedRows<'_, f32>, first_row: usize, columns: Columns, add: bool) {
-        for (row, lanes) in block.iter().enumerate() {
-            // SAFETY: `Epilogue::finish` has these rows and columns to itself.
-            let out = unsafe { target.part(first_row + row, columns.start, columns.count) };
-            match (<&mut [f32; LANES]>::try_from(&mut *out), add) {
-                (Ok(out), false) => *out = *lanes,
-                (Ok(out), true) => out.iter_mut().zip(lanes).for_each(|(out, value)| *out += value),
-                (Err(_), false) => out.copy_from_slice(&lanes[..columns.count]),
-                (Err(_), true) => out.iter_mut().zip(lanes).for_each(|(out, value)| *out += value),
+    fn store_f32(block: &Block, target: Rectangle<'_, f32>) {
+        match target.into_arrays::<LANES>() {
+            Ok(rows) => rows.zip(block).for_each(|(out, lanes)| *out = *lanes),
+            Err(target) => {
+                for (out, lanes) in target.into_rows().zip(block) {
+                    out.copy_from_slice(&lanes[..out.len()]);
+                }
             }
         }
     }
 }
 
 multiversion! {
-    fn store_bf16(block: &[[f32; LANES]], target: SharedRows<'_, bf16>, first_row: usize, columns: Columns) {
-        for (row, lanes) in block.iter().enumerate() {
-            // SAFETY: `Epilogue::finish` has these rows and columns to itself.
-            let out = unsafe { target.part(first_row + row, columns.start, columns.count) };
-            let rounded = lanes.map(|value| bf16::from_bits(round_bits(value)));
-            match <&mut [bf16; LANES]>::try_from(&mut *out) {
-                Ok(out) => *out = rounded,
-                Err(_) => out.copy_from_slice(&rounded[..columns.count]),
+    fn add_f32(block: &Block, target: Rectangle<'_, f32>) {
+        match target.into_arrays::<LANES>() {
+            Ok(rows) => rows.zip(block).for_each(|(out, lanes)| add_lanes(out, lanes)),
+            Err(target) => target.into_rows().zip(block).for_each(|(out, lanes)| add_lanes(out, lanes)),
+        }
+    }
+}
+
+#[inline(always)]
+fn add_lanes(out: &mut [f32], lanes: &[f32; LANES]) {
+    for (out, value) in out.iter_mut().zip(lanes) {
+        *out += value;
+    }
+}
+
+multiversion! {
+    fn store_bf16(block: &Block, target: Rectangle<'_, bf16>) {
+        match target.into_arrays::<LANES>() {
+            Ok(rows) => rows.zip(block).for_each(|(out, lanes)| *out = round_lanes(lanes)),
+            Err(target) => {
+                for (out, lanes) in target.into_rows().zip(block) {
+                    out.copy_from_slice(&round_lanes(lanes)[..out.len()]);
+                }
             }
         }
     }
+}
+
+#[inline(always)]
+fn round_lanes(lanes: &[f32; LANES]) -> [bf16; LANES] {
+    let mut rounded = [bf16::ZERO; LANES];
+    for (rounded, value) in rounded.iter_mut().zip(lanes) {
+        *rounded = bf16::from_bits(round_bits(*value));
+    }
+    rounded
 }
