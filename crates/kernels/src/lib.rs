@@ -33,6 +33,7 @@ mod threads;
 mod top_k;
 
 pub use activation::{Activation, softcap};
+pub use aligned::Buffer;
 pub use attention::{Attention, HeadView};
 pub use convert::{narrow, round_to_bf16, widen};
 pub use detect::{Backend, cpu_description};

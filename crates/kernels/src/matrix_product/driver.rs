@@ -17,6 +17,8 @@ use crate::aligned::AlignedBuffer;
 use crate::detect::Backend;
 use crate::threads::Threads;
 
+/// Rows of a tile must begin on cache lines: the matrix unit halves its speed when each row takes two.
+const TILE_LINE: usize = 64;
 /// Bytes of x that one sweep over the weight covers: half of a typical second-level cache.
 const CHUNK_BYTES: usize = 1 << 20;
 /// Tasks per thread when work is divided.
@@ -102,7 +104,9 @@ pub(super) fn rows_bf16<'a>(
 ) -> Rows<'a, bf16> {
     let (width, stride) = (weight.n_in(), weight.depth());
     match x {
-        Operand::Bf16(x) if width == stride => Rows::in_place(x, stride, scratch),
+        Operand::Bf16(x) if width == stride && x.as_ptr().addr().is_multiple_of(TILE_LINE) => {
+            Rows::in_place(x, stride, scratch)
+        }
         Operand::Bf16(x) => Rows::converted(x, width, stride, scratch, |s, t| t.copy_from_slice(s)),
         Operand::F32(x) => Rows::converted(x, width, stride, scratch, crate::convert::narrow),
     }
