@@ -1,4 +1,36 @@
 //! Explanations that predict activations, and the scores they earn.
+//!
+//! An explanation is a function from tokens to activations ([`Predictor`]). [`lookup`] predicts a unit's mean
+//! activation on each token; [`neuron2graph`] finds the token patterns that make it fire. [`score`] says how well
+//! predictions agree with the truth on excerpts that no explainer saw. [`explaining`] and [`scoring`] run them over
+//! the units of an atlas.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod activations;
+mod error;
+pub mod explaining;
+pub mod lookup;
+pub mod neuron2graph;
 pub mod score;
+pub mod scoring;
+mod selector;
+mod text;
+
+pub use error::ExplainError;
+pub use selector::Selector;
+
+/// An explanation as a function.
+pub trait Predictor {
+    /// The predicted activation on each of `tokens`, a window as recorded.
+    fn predict(&self, tokens: &[u32]) -> Vec<f32>;
+}
+
+/// The empty explanation: the same activation everywhere. Its correlation is undefined, its R² about zero.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Constant(pub f32);
+
+impl Predictor for Constant {
+    fn predict(&self, tokens: &[u32]) -> Vec<f32> {
+        vec![self.0; tokens.len()]
+    }
+}

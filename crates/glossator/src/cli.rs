@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{activations, completions, doctor, generate, inspect, reference, serve};
+use crate::commands::{
+    activations, completions, doctor, explain, generate, inspect, reference, score, serve,
+};
 
 /// Glossator explains language models from the inside: it records what every neuron does, explains it,
 /// scores the explanation against the real activations, and shows it all on a page.
@@ -26,6 +28,8 @@ pub(crate) enum Command {
     Doctor(doctor::Doctor),
     Activations(activations::Activations),
     Generate(generate::Generate),
+    Explain(explain::Explain),
+    Score(score::Score),
     Serve(serve::Serve),
     Completions(completions::Completions),
     Reference(reference::Reference),
@@ -39,6 +43,8 @@ impl Command {
             Self::Doctor(command) => command.run(),
             Self::Activations(command) => command.run(),
             Self::Generate(command) => command.run(),
+            Self::Explain(command) => command.run(),
+            Self::Score(command) => command.run(),
             Self::Serve(command) => command.run(),
             Self::Completions(command) => command.run(),
             Self::Reference(command) => command.run(),

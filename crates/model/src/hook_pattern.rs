@@ -38,7 +38,8 @@ impl HookPattern {
         Err(ModelError::UnknownHook { name: self.text.clone(), near: nearest_names(&self.text, &all) })
     }
 
-    fn matches(&self, hook: HookPoint) -> bool {
+    /// Whether this hook point is in the set.
+    pub fn matches(&self, hook: HookPoint) -> bool {
         match (&self.layers, hook) {
             (Some(layers), HookPoint::Block { layer, site }) => {
                 layers.contains(layer.into()) && wildcard_matches(&self.rest, site.name())

@@ -3,7 +3,9 @@
 pub(crate) mod activations;
 pub(crate) mod completions;
 pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod reference;
+pub(crate) mod score;
 pub(crate) mod serve;

@@ -1,0 +1,99 @@
+//! Where searches get activations from: the seam between explainers and subject models.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use glossator_model::{Activation, Batch, HookPoint, Model, Run, UnitId};
+
+use crate::ExplainError;
+
+/// Asks for a unit's activation on the last token of a sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The unit.
+    pub unit: UnitId,
+    /// The whole sequence.
+    pub tokens: Vec<u32>,
+}
+
+/// Something that knows the activations of units: neurons of a model, features of a dictionary, directions.
+pub trait UnitActivations {
+    /// The activation of each request's unit on the last token of its sequence, in order. A request's answer does not
+    /// depend on the others, but for floating-point rounding.
+    fn last(&mut self, requests: &[Request]) -> Result<Vec<f32>, ExplainError>;
+}
+
+/// Units that are coordinates of a model's hook points.
+pub struct ModelActivations<'a> {
+    model: &'a Model,
+    batch_tokens: usize,
+    /// Token positions run so far.
+    pub positions: u64,
+    /// Forward passes so far.
+    pub forwards: u64,
+}
+
+/// The sequences of one hook point: what is wanted of each, as (index of the request, unit).
+type Wanted<'a> = BTreeMap<&'a [u32], Vec<(usize, u32)>>;
+
+impl<'a> ModelActivations<'a> {
+    /// Runs `model` on batches of about `batch_tokens` tokens.
+    pub fn new(model: &'a Model, batch_tokens: usize) -> Self {
+        Self { model, batch_tokens, positions: 0, forwards: 0 }
+    }
+
+    /// One forward pass over `chunk`, up to `hook`; answers go to their places in `answers`.
+    fn forward(
+        &mut self,
+        hook: HookPoint,
+        chunk: &[(&[u32], Vec<(usize, u32)>)],
+        answers: &mut [f32],
+    ) -> Result<(), ExplainError> {
+        let sequences: Vec<&[u32]> = chunk.iter().map(|(tokens, _)| *tokens).collect();
+        let batch = Batch::from_sequences(&sequences);
+        self.positions += batch.tokens().len() as u64;
+        self.forwards += 1;
+        let found = Mutex::new(Vec::new());
+        let observer = |_: HookPoint, activation: &Activation<'_>| {
+            let mut values = Vec::new();
+            for (place, sequence) in activation.sequences.clone().enumerate() {
+                let row = activation.row(activation.starts[place + 1] - 1);
+                values.extend(chunk[sequence].1.iter().map(|&(request, unit)| (request, row[unit as usize])));
+            }
+            found.lock().unwrap_or_else(PoisonError::into_inner).extend(values);
+        };
+        self.model.run(&batch, &Run { hooks: &[hook], ..Run::default() }, &observer)?;
+        for (request, value) in found.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            answers[request] = value;
+        }
+        Ok(())
+    }
+}
+
+impl UnitActivations for ModelActivations<'_> {
+    fn last(&mut self, requests: &[Request]) -> Result<Vec<f32>, ExplainError> {
+        let mut hooks: HashMap<HookPoint, Wanted<'_>> = HashMap::new();
+        for (index, request) in requests.iter().enumerate() {
+            let wanted = hooks.entry(request.unit.hook).or_default();
+            wanted.entry(&request.tokens).or_default().push((index, request.unit.index));
+        }
+        let mut answers = vec![f32::NAN; requests.len()];
+        for (hook, wanted) in hooks {
+            let mut sequences: Vec<(&[u32], Vec<(usize, u32)>)> = wanted.into_iter().collect();
+            // Batches of sequences of about the same length share the work evenly between threads.
+            sequences.sort_by_key(|(tokens, _)| tokens.len());
+            let mut rest = sequences.as_slice();
+            while !rest.is_empty() {
+                let mut tokens = 0;
+                let within = rest.iter().take_while(|(sequence, _)| {
+                    tokens += sequence.len();
+                    tokens <= self.batch_tokens
+                });
+                let (chunk, after) = rest.split_at(within.count().max(1));
+                self.forward(hook, chunk, &mut answers)?;
+                rest = after;
+            }
+        }
+        Ok(answers)
+    }
+}

@@ -1,0 +1,56 @@
+//! Everything that can go wrong while explaining and scoring, and what to do about it.
+
+use glossator_atlas::AtlasError;
+use glossator_model::ModelError;
+
+/// An error while explaining or scoring units.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExplainError {
+    /// The tokenizer has no token that could stand for any other.
+    #[error("the tokenizer has neither a token for ` _` or `_` nor a padding or end-of-sequence token")]
+    NoPadding,
+    /// A unit selector that cannot be read.
+    #[error("`{selector}` does not select units: {message}")]
+    Selector {
+        /// What the user wrote.
+        selector: String,
+        /// What is wrong and what would be understood.
+        message: String,
+    },
+    /// An explainer that does not exist.
+    #[error("`{name}` is not an explainer (lookup, n2g)")]
+    UnknownExplainer {
+        /// What the user wrote.
+        name: String,
+    },
+    /// The model is not the one that was recorded.
+    #[error(
+        "on {agreeing} of {checked} recorded texts the model's activations are those of the atlas: this is not the model \
+         that was recorded (name it with --model)"
+    )]
+    OtherModel {
+        /// Texts with about the recorded activation.
+        agreeing: usize,
+        /// Texts tried.
+        checked: usize,
+    },
+    /// A stored explanation that cannot be read back.
+    #[error(
+        "the stored {explainer} explanation of {unit} cannot be read: {message} (explain it again with --again)"
+    )]
+    Body {
+        /// The unit.
+        unit: String,
+        /// The explainer.
+        explainer: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The atlas failed.
+    #[error(transparent)]
+    Atlas(#[from] AtlasError),
+    /// The subject model failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}

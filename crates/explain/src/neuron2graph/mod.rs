@@ -1,0 +1,91 @@
+//! Neuron2Graph: finds, by asking the subject model, which token patterns make a unit fire.
+//!
+//! The simplified form of Gao et al. 2024 ("Scaling and evaluating sparse autoencoders", sections 4.3 and 4.4) after
+//! Foote et al. 2023. For each of up to 16 texts in which the unit fires, [`search`] finds the shortest suffix that
+//! keeps at least half of the activation, checks that it does not depend on its absolute position, and marks the
+//! tokens that may be anything. [`pattern`] merges what the texts gave, [`trie`] predicts.
+//!
+//! Where it departs from the published form, on purpose:
+//!
+//! - sequences begin with a lead token ([`frame`]), because the first position of many models is unlike the others;
+//! - a suffix that only works at the beginning of a sequence is lengthened, and anchored only if it is the whole text;
+//! - prediction follows exact and wildcard branches and takes the longest match (the original takes the exact branch
+//!   where there is one, never turns back, and stops at the shortest match);
+//! - equal patterns merge by their mean (the original keeps the last);
+//! - patterns that differ in the length of one wildcard run become one with a gap of varying length.
+
+pub mod examples;
+mod frame;
+mod graphviz;
+mod json;
+pub mod pattern;
+mod readable;
+pub mod search;
+pub mod trie;
+
+pub use examples::examples;
+pub use frame::{Frame, Padding};
+pub use graphviz::graphviz;
+pub use json::{from_json, to_json};
+pub use readable::readable;
+pub use search::{Example, Search};
+pub use trie::Trie;
+
+use glossator_model::UnitId;
+
+use crate::ExplainError;
+use crate::activations::{Request, UnitActivations};
+
+/// Examples per unit.
+pub const EXAMPLES: usize = 16;
+
+/// A unit and the texts to learn from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subject {
+    /// The unit.
+    pub unit: UnitId,
+    /// Texts in which it fires.
+    pub examples: Vec<Example>,
+}
+
+/// Finds the patterns of several units together: in every round the sequences that all unfinished searches want are
+/// answered at once. Returns one trie per subject, in order; a unit without examples gets the empty trie.
+pub fn explain(
+    subjects: &[Subject],
+    frame: Frame,
+    activations: &mut dyn UnitActivations,
+) -> Result<Vec<Trie>, ExplainError> {
+    let mut searches: Vec<Vec<Search>> = Vec::with_capacity(subjects.len());
+    for subject in subjects {
+        searches.push(subject.examples.iter().map(|example| Search::new(example, frame)).collect());
+    }
+    loop {
+        let mut requests = Vec::new();
+        let mut served = Vec::new();
+        for (subject, searches) in subjects.iter().zip(&mut searches) {
+            for search in searches {
+                let first = requests.len();
+                let wanted = search.next_requests().into_iter();
+                requests.extend(wanted.map(|tokens| Request { unit: subject.unit, tokens }));
+                if requests.len() > first {
+                    served.push((search, first..requests.len()));
+                }
+            }
+        }
+        if requests.is_empty() {
+            break;
+        }
+        let answers = activations.last(&requests)?;
+        for (search, range) in served {
+            search.supply(&answers[range]);
+        }
+    }
+    let tries = searches.iter().map(|searches| {
+        let found: Vec<_> = searches.iter().filter_map(Search::pattern).cloned().collect();
+        Trie::new(&pattern::merge(&found), frame.bos)
+    });
+    Ok(tries.collect())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! Scores the explanations of an atlas and stores the scores with the simulated activations.
+//!
+//! Up to five top and five random excerpts of one split (`test`, or `valid`) are scored; the linear calibration comes
+//! from the same numbers of excerpts of the calibration split. Explainers see none of them.
+
+use glossator_atlas::{Atlas, Excerpt, ExcerptKind, Score, Simulation, Split};
+use glossator_model::UnitId;
+use rayon::prelude::*;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::explaining::Explainer;
+use crate::score::{Calibration, Estimate, Measures, RESAMPLES, Resampling, ScoredExcerpt, Scores, Stratum};
+use crate::{ExplainError, Predictor, neuron2graph};
+
+/// Excerpts of each kind in a split (Bills et al. 2023).
+pub const EXCERPTS: usize = 5;
+
+/// Units that are scored, and stored, together.
+const BLOCK: usize = 512;
+
+/// Reads excerpts and explanations, and scores them.
+pub struct Scorer<'a> {
+    atlas: &'a Atlas,
+    split: Split,
+    resampling: Resampling,
+}
+
+/// What scoring a unit gives.
+struct Scored {
+    scores: Vec<Score>,
+    simulations: Vec<Simulation>,
+}
+
+/// The excerpts of one split of a unit, five of a kind at most.
+struct Sample {
+    excerpts: Vec<(Stratum, Excerpt)>,
+    /// Positions that count in no score.
+    ignored: usize,
+}
+
+impl<'a> Scorer<'a> {
+    /// Scores on `split`, whose intervals are drawn with `seed`.
+    pub fn new(atlas: &'a Atlas, split: Split, seed: u64) -> Self {
+        Self { atlas, split, resampling: Resampling::new(RESAMPLES, EXCERPTS, seed) }
+    }
+
+    /// Scores `explainer` on those of `units` that it has explained, and stores scores and simulations block by block;
+    /// units that are scored on this split already are left out unless `again`. `progress` is told the number of units.
+    pub fn run(
+        &self,
+        explainer: Explainer,
+        units: &[UnitId],
+        again: bool,
+        progress: &(dyn Fn(usize) + Sync),
+    ) -> Result<(), ExplainError> {
+        for units in units.chunks(BLOCK) {
+            let scored: Vec<Option<Scored>> = units
+                .par_iter()
+                .map(|&unit| self.pending(explainer, unit, again))
+                .collect::<Result<_, _>>()?;
+            let (mut scores, mut simulations) = (Vec::new(), Vec::new());
+            for unit in scored.into_iter().flatten() {
+                scores.extend(unit.scores);
+                simulations.extend(unit.simulations);
+            }
+            self.atlas.put_scores(&scores, &simulations)?;
+            progress(units.len());
+        }
+        Ok(())
+    }
+
+    fn pending(
+        &self,
+        explainer: Explainer,
+        unit: UnitId,
+        again: bool,
+    ) -> Result<Option<Scored>, ExplainError> {
+        let here = |score: &Score| score.explainer == explainer.name() && score.split == self.split;
+        if !again && self.atlas.scores(unit)?.iter().any(here) {
+            return Ok(None);
+        }
+        match self.predictor(explainer, unit)? {
+            Some(predictor) => Ok(Some(self.score(explainer, unit, predictor.as_ref())?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The stored explanation as a function, if there is one.
+    fn predictor(
+        &self,
+        explainer: Explainer,
+        unit: UnitId,
+    ) -> Result<Option<Box<dyn Predictor>>, ExplainError> {
+        let explanations = self.atlas.explanations(unit)?;
+        let Some(stored) = explanations.into_iter().find(|stored| stored.explainer == explainer.name())
+        else {
+            return Ok(None);
+        };
+        let predictor: Box<dyn Predictor> = match explainer {
+            Explainer::Lookup => Box::new(self.atlas.token_means(unit)?),
+            Explainer::Neuron2Graph => {
+                Box::new(neuron2graph::from_json(&stored.body).map_err(|message| ExplainError::Body {
+                    unit: unit.to_string(),
+                    explainer: stored.explainer,
+                    message,
+                })?)
+            }
+        };
+        Ok(Some(predictor))
+    }
+
+    fn score(
+        &self,
+        explainer: Explainer,
+        unit: UnitId,
+        predictor: &dyn Predictor,
+    ) -> Result<Scored, ExplainError> {
+        let sample = self.sample(unit, self.split)?;
+        let predictions = sample.predict(predictor);
+        let scores = self.scores(unit, &sample, &predictions, predictor)?;
+        let simulations = sample.excerpts.iter().zip(predictions).map(|((_, excerpt), activations)| {
+            Simulation { unit, explainer: explainer.name().to_owned(), window: excerpt.window, activations }
+        });
+        Ok(Scored {
+            simulations: simulations.collect(),
+            scores: rows(unit, explainer, self.split, &sample, &scores),
+        })
+    }
+
+    fn scores(
+        &self,
+        unit: UnitId,
+        sample: &Sample,
+        predictions: &[Vec<f32>],
+        predictor: &dyn Predictor,
+    ) -> Result<Scores, ExplainError> {
+        let calibrating = self.sample(unit, Split::Calibration)?;
+        let calibration = Calibration::fit(&calibrating.pair(&calibrating.predict(predictor)));
+        let maximum = self.atlas.profile(unit)?.0.max;
+        Ok(Scores::of(&sample.pair(predictions), calibration, maximum, &self.resampling))
+    }
+
+    fn sample(&self, unit: UnitId, split: Split) -> Result<Sample, ExplainError> {
+        let mut excerpts: Vec<(Stratum, Excerpt)> = Vec::new();
+        for excerpt in self.atlas.excerpts_in(unit, &[split])? {
+            let stratum = match excerpt.kind {
+                ExcerptKind::Top => Stratum::Top,
+                ExcerptKind::Random => Stratum::Random,
+                ExcerptKind::Quantile { .. } => continue,
+            };
+            // A window on both lists counts as a top one, once.
+            let known = excerpts.iter().any(|(_, other)| other.window == excerpt.window);
+            if !known && excerpts.iter().filter(|(other, _)| *other == stratum).count() < EXCERPTS {
+                excerpts.push((stratum, excerpt));
+            }
+        }
+        Ok(Sample { excerpts, ignored: self.atlas.manifest().run.ignored_positions as usize })
+    }
+
+    /// What a score has to beat: the correlation over top and random excerpts of a prediction by the explanation of
+    /// another unit of the same hook point, drawn by hash from those that `explainer` has explained. `None` where there
+    /// is no other, or the correlation is undefined.
+    pub fn of_another_unit(&self, explainer: Explainer, unit: UnitId) -> Result<Option<f64>, ExplainError> {
+        let explained = self.atlas.explained(unit.hook, explainer.name())?;
+        let others: Vec<u32> = explained.into_iter().filter(|index| *index != unit.index).collect();
+        if others.is_empty() {
+            return Ok(None);
+        }
+        let index = others[(xxh3_64(&unit.index.to_le_bytes()) % others.len() as u64) as usize];
+        let Some(predictor) = self.predictor(explainer, UnitId { index, ..unit })? else { return Ok(None) };
+        let sample = self.sample(unit, self.split)?;
+        let predictions = sample.predict(predictor.as_ref());
+        let resampling = Resampling::new(0, 0, 0);
+        let scores = Scores::of(&sample.pair(&predictions), None, 0.0, &resampling);
+        Ok(scores.top_and_random.correlation.value)
+    }
+}
+
+impl Sample {
+    fn predict(&self, predictor: &dyn Predictor) -> Vec<Vec<f32>> {
+        self.excerpts.iter().map(|(_, excerpt)| predictor.predict(&excerpt.tokens)).collect()
+    }
+
+    fn pair<'b>(&'b self, predictions: &'b [Vec<f32>]) -> Vec<ScoredExcerpt<'b>> {
+        let pairs = self.excerpts.iter().zip(predictions);
+        let counted = pairs.map(|((stratum, excerpt), prediction)| ScoredExcerpt {
+            truth: &excerpt.activations[self.ignored..],
+            prediction: &prediction[self.ignored..],
+            stratum: *stratum,
+        });
+        counted.collect()
+    }
+
+    fn tokens(&self, wanted: &[Stratum]) -> u64 {
+        let chosen = self.excerpts.iter().filter(|(stratum, _)| wanted.contains(stratum));
+        chosen.map(|(_, excerpt)| (excerpt.tokens.len() - self.ignored) as u64).sum()
+    }
+}
+
+/// The scores as stored, one row per metric and sample.
+fn rows(unit: UnitId, explainer: Explainer, split: Split, sample: &Sample, scores: &Scores) -> Vec<Score> {
+    let samples = [
+        ("top_and_random", &scores.top_and_random, &[Stratum::Top, Stratum::Random][..]),
+        ("top_only", &scores.top_only, &[Stratum::Top]),
+        ("random_only", &scores.random_only, &[Stratum::Random]),
+    ];
+    let mut rows = Vec::new();
+    for (name, measures, strata) in samples {
+        for (metric, estimate, undefined) in metrics(measures) {
+            rows.push(Score {
+                unit,
+                explainer: explainer.name().to_owned(),
+                metric: metric.to_owned(),
+                sample: name.to_owned(),
+                split,
+                value: estimate.value,
+                low: estimate.interval.map(|interval| interval.low),
+                high: estimate.interval.map(|interval| interval.high),
+                tokens: sample.tokens(strata),
+                remark: estimate.value.is_none().then(|| undefined.to_owned()),
+            });
+        }
+    }
+    rows
+}
+
+/// Each measure with its stored name, and why it is undefined if it is.
+fn metrics(measures: &Measures) -> [(&'static str, Estimate, &'static str); 6] {
+    let reason =
+        |reason: &'static str| if measures.excerpts == 0 { "there are no such excerpts" } else { reason };
+    let constant = match measures.r_squared.value {
+        Some(_) => "the prediction is constant",
+        None => "the activations are constant",
+    };
+    [
+        ("correlation", measures.correlation, reason(constant)),
+        ("r_squared", measures.r_squared, reason("the activations are constant")),
+        ("absolute_deviation_explained", measures.absolute_deviation, reason("the activations are zero")),
+        ("precision", measures.precision, reason("nothing is predicted to fire")),
+        ("recall", measures.recall, reason("the unit does not fire")),
+        ("f1", measures.f1, reason("neither fires nor is predicted to")),
+    ]
+}

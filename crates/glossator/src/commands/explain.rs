@@ -1,0 +1,140 @@
+//! `glossator explain`: explains units of an atlas by token lookup and Neuron2Graph.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use glossator_atlas::Atlas;
+use glossator_explain::explaining::{self, Explainer};
+use glossator_explain::{Selector, neuron2graph};
+use glossator_model::{Model, Precision, UnitId};
+
+use crate::output;
+
+/// Explain units without a language model: by token lookup, and by Neuron2Graph
+///
+/// An explanation predicts a unit's activation on every token of a text. `lookup` knows the unit's mean activation on
+/// each token. `n2g` (Neuron2Graph) asks the subject model which token patterns make the unit fire. Units that are
+/// explained already are left out, so that an interrupted run goes on where it was.
+#[derive(Args)]
+pub(crate) struct Explain {
+    /// The atlas
+    #[arg(long, value_name = "DIR")]
+    atlas: PathBuf,
+    /// What makes the explanations: lookup, n2g
+    #[arg(long, value_delimiter = ',', default_value = "lookup,n2g", value_name = "NAMES")]
+    explainer: Vec<Explainer>,
+    /// Units: all, HOOK, HOOK:7, HOOK:0-99 (HOOK may be a pattern such as blocks.*.mlp.hook_post), random:200@SEED,
+    /// density:0.001-0.1, or @FILE with one of these a line; may be given several times
+    #[arg(long, default_value = "all", value_name = "SPEC")]
+    units: Vec<Selector>,
+    /// At most so many of the units
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// The subject model, for n2g [default: where the atlas was recorded from]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// Arithmetic of the subject model: f32, bf16 or auto
+    #[arg(long, default_value = "auto", value_parser = precision, value_name = "FORMAT")]
+    precision: Precision,
+    /// Explain units again that are explained already
+    #[arg(long)]
+    again: bool,
+    /// Also write each unit's patterns as Graphviz (`HOOK:INDEX.dot`) into this directory
+    #[arg(long, value_name = "DIR")]
+    graphviz: Option<PathBuf>,
+    /// Print the explanations as JSON, one line each
+    #[arg(long)]
+    json: bool,
+}
+
+fn precision(text: &str) -> Result<Precision, String> {
+    match text {
+        "f32" => Ok(Precision::F32),
+        "bf16" => Ok(Precision::Bf16),
+        "auto" => Ok(Precision::Auto),
+        _ => Err("write f32, bf16 or auto".to_owned()),
+    }
+}
+
+impl Explain {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let atlas = Atlas::open_writable(&self.atlas)?;
+        let mut units = Selector::union(&self.units, &atlas)?;
+        units.truncate(self.limit.unwrap_or(usize::MAX));
+        for &explainer in &self.explainer {
+            self.explain(&atlas, explainer, &units)?;
+        }
+        if let Some(directory) = &self.graphviz {
+            draw(&atlas, &units, directory)?;
+        }
+        if self.json {
+            for &unit in &units {
+                for explanation in atlas.explanations(unit)? {
+                    output::print(&format!("{}\n", serde_json::to_string(&explanation)?))?;
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn explain(&self, atlas: &Atlas, explainer: Explainer, units: &[UnitId]) -> anyhow::Result<()> {
+        let done =
+            if self.again { vec![false; units.len()] } else { explaining::done(atlas, explainer, units)? };
+        let pending = done.iter().filter(|done| !**done).count();
+        if pending == 0 {
+            output::note(&format!("{explainer}: all {} units are explained", units.len()));
+            return Ok(());
+        }
+        let bar = output::progress(units.len() as u64, "units");
+        bar.set_message(explainer.name());
+        match explainer {
+            Explainer::Lookup => {
+                explaining::by_lookup(atlas, units, &done, &|units| bar.inc(units as u64))?;
+                bar.finish();
+            }
+            Explainer::Neuron2Graph => {
+                let model = self.model(atlas)?;
+                let cost =
+                    explaining::by_neuron2graph(atlas, &model, units, &done, &|units| bar.inc(units as u64))?;
+                bar.finish();
+                let per_unit = cost.positions as f64 / cost.units.max(1) as f64;
+                output::note(&format!(
+                    "n2g: {} units from {} examples, {per_unit:.0} token positions a unit",
+                    cost.units, cost.examples
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn model(&self, atlas: &Atlas) -> anyhow::Result<Model> {
+        let run = &atlas.manifest().run;
+        let recorded = if run.model_location.is_empty() { &run.model } else { &run.model_location };
+        let location = self.model.as_deref().unwrap_or(recorded);
+        Model::load(location, self.precision)
+            .with_context(|| format!("cannot load the subject model {location} (name it with --model)"))
+    }
+}
+
+/// Writes the Neuron2Graph explanations of `units` as Graphviz.
+fn draw(atlas: &Atlas, units: &[UnitId], directory: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    for &unit in units {
+        let explanations = atlas.explanations(unit)?;
+        let name = Explainer::Neuron2Graph.name();
+        let Some(explanation) = explanations.iter().find(|explanation| explanation.explainer == name) else {
+            continue;
+        };
+        let trie = neuron2graph::from_json(&explanation.body).map_err(anyhow::Error::msg)?;
+        let drawing =
+            neuron2graph::graphviz(&trie, &unit.to_string(), |token| atlas.vocabulary().text(token));
+        let path = directory.join(format!("{unit}.dot"));
+        let partial = path.with_extension("partial");
+        std::fs::write(&partial, drawing)
+            .and_then(|()| std::fs::rename(&partial, &path))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
