@@ -225,7 +225,7 @@ fn excerpts_are_the_right_windows() {
                     .collect();
                 assert_eq!(sample.len() as u64, interval.windows.min(5));
                 assert!(sample.iter().all(|e| interval.low <= e.max && e.max <= interval.high));
-                let last = interval.high == record.statistics.max && interval.low < interval.high;
+                let last = interval.windows > 0 && interval.high == record.statistics.max;
                 let inside = (0..WINDOWS).map(|window| maximum(layer, unit, window)).filter(|max| {
                     interval.low <= *max && (*max < interval.high || (last && *max <= interval.high))
                 });
