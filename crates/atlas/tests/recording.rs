@@ -309,7 +309,8 @@ fn shard(index: u64, count: u64) -> Shard {
     let windows: Vec<u32> = (0..WINDOWS).filter(|window| u64::from(window / 10) % count == index).collect();
     record(&mut recorder, &windows, 5);
     let progress = ShardProgress { shard: index, shards: count, batch_windows: 10, batches: 0 };
-    Shard { recorder, progress, windows: windows.into_iter().map(row).collect() }
+    let windows = windows.into_iter().map(row).collect();
+    Shard { windows, ..Shard::new(recorder, progress) }
 }
 
 #[test]
@@ -344,7 +345,7 @@ fn a_checkpoint_goes_on_where_it_stopped() {
     let mut recorder = Recorder::new(settings()).unwrap();
     record(&mut recorder, &(0..130).collect::<Vec<_>>(), 4);
     let progress = ShardProgress { shard: 0, shards: 1, batch_windows: 10, batches: 13 };
-    Shard { recorder, progress, windows: Vec::new() }.save(&path).unwrap();
+    Shard::new(recorder, progress).save(&path).unwrap();
     let start = ShardProgress { batches: 0, ..progress };
     let mut resumed = Shard::resume(&path, &settings(), start).unwrap();
     assert_eq!(resumed.progress, progress);

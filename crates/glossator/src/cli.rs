@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    activations, completions, doctor, explain, generate, inspect, reference, score, serve,
+    activations, completions, doctor, explain, generate, inspect, merge, record, reference, score, serve,
 };
 
 /// Glossator explains language models from the inside: it records what every neuron does, explains it,
@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Generate(generate::Generate),
     Explain(explain::Explain),
     Score(score::Score),
+    Record(Box<record::Record>),
+    Merge(merge::Merge),
     Serve(serve::Serve),
     Completions(completions::Completions),
     Reference(reference::Reference),
@@ -45,6 +47,8 @@ impl Command {
             Self::Generate(command) => command.run(),
             Self::Explain(command) => command.run(),
             Self::Score(command) => command.run(),
+            Self::Record(command) => command.run(),
+            Self::Merge(command) => command.run(),
             Self::Serve(command) => command.run(),
             Self::Completions(command) => command.run(),
             Self::Reference(command) => command.run(),

@@ -38,6 +38,7 @@ pub struct ShardProgress {
 struct Header {
     settings: RecordSettings,
     progress: ShardProgress,
+    run_file: String,
 }
 
 /// A part of a recording: its state, and the windows it saw.
@@ -48,15 +49,26 @@ pub struct Shard {
     pub progress: ShardProgress,
     /// The windows it saw, ascending; empty in a checkpoint.
     pub windows: Vec<WindowRow>,
+    /// The run file of the atlas, for whoever writes it.
+    pub run_file: String,
 }
 
 impl Shard {
+    /// A part that has only begun.
+    pub fn new(recorder: Recorder, progress: ShardProgress) -> Self {
+        Self { recorder, progress, windows: Vec::new(), run_file: String::new() }
+    }
+
     /// Writes the part to a file, atomically.
     pub fn save(&mut self, path: &Path) -> Result<(), AtlasError> {
         let partial = files::temporary(path);
         let file = File::create(&partial).at(&partial)?;
         let mut to = StateWriter::new(&partial, BufWriter::with_capacity(1 << 20, file));
-        let header = Header { settings: self.recorder.settings().clone(), progress: self.progress };
+        let header = Header {
+            settings: self.recorder.settings().clone(),
+            progress: self.progress,
+            run_file: self.run_file.clone(),
+        };
         let header = serde_json::to_vec(&header).at(&partial)?;
         to.bytes(&MAGIC)?;
         to.bytes(&(header.len() as u64).to_le_bytes())?;
@@ -77,7 +89,7 @@ impl Shard {
         let file = File::open(path).at(path)?;
         let length = file.metadata().at(path)?.len();
         let mut from = StateReader::new(path, BufReader::with_capacity(1 << 20, file));
-        let Header { settings, progress } = read_header(&mut from, length)?;
+        let Header { settings, progress, run_file } = read_header(&mut from, length)?;
         settings.check()?;
         let count = u64::from_le_bytes(from.array()?);
         let windows = read_windows(&mut from, count, &settings)?;
@@ -86,7 +98,7 @@ impl Shard {
         }
         let recorder = state_file::read(settings, &mut from)?;
         from.finish()?;
-        Ok(Self { recorder, progress, windows })
+        Ok(Self { recorder, progress, windows, run_file })
     }
 
     /// Reads a checkpoint and checks that it belongs to a run with these settings.

@@ -1,4 +1,6 @@
 //! Groups of arguments that several subcommands share.
 
+pub(crate) mod corpus;
 pub(crate) mod model;
+pub(crate) mod run_file;
 pub(crate) mod sequences;

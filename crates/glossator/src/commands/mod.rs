@@ -6,6 +6,8 @@ pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod generate;
 pub(crate) mod inspect;
+pub(crate) mod merge;
+pub(crate) mod record;
 pub(crate) mod reference;
 pub(crate) mod score;
 pub(crate) mod serve;
