@@ -35,8 +35,8 @@ impl Precision {
         match self {
             Self::F32 => kernels::Precision::F32,
             Self::Bf16 => kernels::Precision::Bf16,
-            Self::Auto if kernels::Backend::best() == kernels::Backend::Portable => kernels::Precision::F32,
-            Self::Auto => kernels::Precision::Bf16,
+            Self::Auto if kernels::Backend::best().multiplies_bf16() => kernels::Precision::Bf16,
+            Self::Auto => kernels::Precision::F32,
         }
     }
 }
