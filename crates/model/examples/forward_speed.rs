@@ -102,7 +102,8 @@ impl Products {
             (d_model, d_mlp),
         ];
         let pack = |(n_out, n_in): (usize, usize)| {
-            PackedMatrix::pack(&vec![0.01; n_out * n_in], n_out, n_in, precision)
+            let half = vec![0.01; n_out * n_in / 2];
+            PackedMatrix::pack_stacked(&[&half, &half], n_in, precision)
         };
         let layers = (0..architecture.n_layers).map(|_| shapes.map(pack)).collect();
         Self { layers, precision, gated }
