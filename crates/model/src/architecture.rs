@@ -105,6 +105,7 @@ pub struct RotarySpec {
 }
 
 /// The full description of a decoder. Sizes are numbers of scalars.
+#[allow(clippy::struct_excessive_bools, reason = "each is an independent property of the family")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Architecture {
     /// The family it was read as.

@@ -13,7 +13,13 @@ use crate::unit::UnitId;
 
 /// The directions of the hook point that was asked for last.
 #[derive(Default)]
-pub(crate) struct DirectionCache(Mutex<Option<((HookPoint, Way), Arc<Matrix>)>>);
+pub(crate) struct DirectionCache(Mutex<Option<CachedDirections>>);
+
+struct CachedDirections {
+    hook: HookPoint,
+    way: Way,
+    matrix: Arc<Matrix>,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -69,7 +75,7 @@ impl Model {
     /// threads and in the model's precision.
     pub fn logit_weights_of_rows(&self, directions: &[f32]) -> Result<Vec<f32>, ModelError> {
         let d_model = self.architecture().d_model;
-        if directions.len() % d_model != 0 {
+        if !directions.len().is_multiple_of(d_model) {
             let what = "the last direction".to_owned();
             return Err(ModelError::Width { what, found: directions.len() % d_model, expected: d_model });
         }
@@ -88,7 +94,7 @@ impl Model {
     /// Logits `[n, vocab_size]` of residual streams `[n, d_model]`: final norm, unembedding, soft-cap.
     pub fn unembed(&self, resid: &[f32]) -> Result<Vec<f32>, ModelError> {
         let d_model = self.architecture().d_model;
-        if resid.len() % d_model != 0 {
+        if !resid.len().is_multiple_of(d_model) {
             let what = "the last residual stream".to_owned();
             return Err(ModelError::Width { what, found: resid.len() % d_model, expected: d_model });
         }
@@ -98,13 +104,14 @@ impl Model {
 
     fn directions(&self, hook: HookPoint, way: Way) -> Result<Arc<Matrix>, ModelError> {
         let cache = &self.directions.0;
-        if let Some((key, matrix)) = &*cache.lock().unwrap_or_else(PoisonError::into_inner)
-            && *key == (hook, way)
+        if let Some(cached) = &*cache.lock().unwrap_or_else(PoisonError::into_inner)
+            && (cached.hook, cached.way) == (hook, way)
         {
-            return Ok(Arc::clone(matrix));
+            return Ok(Arc::clone(&cached.matrix));
         }
         let matrix = Arc::new(self.read_directions(hook, way)?);
-        *cache.lock().unwrap_or_else(PoisonError::into_inner) = Some(((hook, way), Arc::clone(&matrix)));
+        let cached = CachedDirections { hook, way, matrix: Arc::clone(&matrix) };
+        *cache.lock().unwrap_or_else(PoisonError::into_inner) = Some(cached);
         Ok(matrix)
     }
 

@@ -33,10 +33,9 @@ pub enum Precision {
 impl Precision {
     fn resolve(self) -> kernels::Precision {
         match self {
-            Self::F32 => kernels::Precision::F32,
             Self::Bf16 => kernels::Precision::Bf16,
             Self::Auto if kernels::Backend::best().multiplies_bf16() => kernels::Precision::Bf16,
-            Self::Auto => kernels::Precision::F32,
+            Self::F32 | Self::Auto => kernels::Precision::F32,
         }
     }
 }
@@ -178,12 +177,11 @@ impl Model {
             return Ok(packed);
         }
         let precision = self.decoder.precision();
-        let packed = match self.checkpoint.unembedding()? {
-            Some(linear) => PackedLinear::new(&linear, precision),
-            None => {
-                let embedding = self.decoder.embedding();
-                PackedLinear::from_rows(&embedding.data, embedding.cols, precision)
-            }
+        let packed = if let Some(linear) = self.checkpoint.unembedding()? {
+            PackedLinear::new(&linear, precision)
+        } else {
+            let embedding = self.decoder.embedding();
+            PackedLinear::from_rows(&embedding.data, embedding.cols, precision)
         };
         Ok(cell.get_or_init(|| packed))
     }

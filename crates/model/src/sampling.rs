@@ -35,7 +35,9 @@ impl Sampler {
         if self.sampling.temperature <= 0.0 {
             return largest(logits);
         }
-        logits.iter_mut().for_each(|logit| *logit /= self.sampling.temperature);
+        for logit in &mut *logits {
+            *logit /= self.sampling.temperature;
+        }
         softmax(logits);
         let mut ranked: Vec<u32> = (0..logits.len() as u32).collect();
         ranked.sort_by(|a, b| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b)));

@@ -7,7 +7,6 @@ use glossator_kernels::{Attention, HeadView, NormOutputs, Outputs};
 
 use super::branch::{Branch, BranchScratch};
 use super::cache::{KeyValueCache, LayerCache};
-use super::norm::NormScratch;
 use super::pass::Pass;
 use super::plan::Touch;
 use super::rows::sized;
@@ -29,11 +28,11 @@ impl Pass<'_> {
         let weights = &self.decoder.layers[layer];
         let length = self.group.rows() * architecture.d_model;
         self.norm(
-            &norm(&architecture.norm, &weights.ln1),
+            &norm(architecture.norm, &weights.ln1),
             [Site::Ln1Scale, Site::Ln1Normalized].map(|site| HookPoint::block(layer, site)),
             &scratch.resid[..length],
             &mut scratch.normed,
-            NormScratch { scale: &mut scratch.scale, standardized: &mut scratch.standardized },
+            &mut scratch.norm,
         )?;
         self.project(layer, scratch)?;
         self.position(layer, scratch)?;
@@ -44,12 +43,8 @@ impl Pass<'_> {
             post_norm: weights.ln1_post.as_ref(),
             sites: [Site::Ln1PostScale, Site::Ln1PostNormalized, Site::AttnOut],
         };
-        let buffers = BranchScratch {
-            branch: &mut scratch.branch,
-            copy: &mut scratch.copy,
-            scale: &mut scratch.scale,
-            standardized: &mut scratch.standardized,
-        };
+        let buffers =
+            BranchScratch { branch: &mut scratch.branch, copy: &mut scratch.copy, norm: &mut scratch.norm };
         if architecture.parallel_residual {
             branch.compute(self, scratch.z.operand(), length, buffers)?;
             return ControlFlow::Continue(());
@@ -114,7 +109,7 @@ impl Pass<'_> {
         columns: Range<usize>,
         copy: &mut Vec<f32>,
     ) {
-        let norm = norm(&self.decoder.architecture.norm, weights);
+        let norm = norm(self.decoder.architecture.norm, weights);
         let copy = sized(copy, columns.len());
         for row in qkv.chunks_exact_mut(stride) {
             let heads = &mut row[columns.clone()];

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use glossator_kernels::Operand;
 
-use super::norm::NormScratch;
+use super::norm::NormBuffers;
 use super::pass::{Pass, add};
 use super::plan::Touch;
 use super::rows::sized;
@@ -25,8 +25,7 @@ pub(super) struct Branch<'a> {
 pub(super) struct BranchScratch<'a> {
     pub(super) branch: &'a mut Vec<f32>,
     pub(super) copy: &'a mut Vec<f32>,
-    pub(super) scale: &'a mut Vec<f32>,
-    pub(super) standardized: &'a mut Vec<f32>,
+    pub(super) norm: &'a mut NormBuffers,
 }
 
 impl Branch<'_> {
@@ -55,15 +54,15 @@ impl Branch<'_> {
         length: usize,
         scratch: BranchScratch<'s>,
     ) -> ControlFlow<(), &'s mut [f32]> {
-        let BranchScratch { branch, copy, scale, standardized } = scratch;
+        let BranchScratch { branch, copy, norm: buffers } = scratch;
         let branch = sized(branch, length);
         self.output.product(pass.threads).run(input, branch);
         if let Some(weights) = self.post_norm {
-            let norm = norm(&pass.decoder.architecture.norm, weights);
+            let norm = norm(pass.decoder.architecture.norm, weights);
             let hooks = [self.sites[0], self.sites[1]].map(|site| HookPoint::block(self.layer, site));
             let copy = sized(copy, length);
             copy.copy_from_slice(branch);
-            pass.norm_wide(&norm, hooks, copy, branch, NormScratch { scale, standardized })?;
+            pass.norm_wide(&norm, hooks, copy, branch, buffers)?;
         }
         pass.visit_block(self.layer, self.sites[2], branch)?;
         ControlFlow::Continue(branch)

@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 
 use super::branch::{Branch, BranchScratch};
-use super::norm::NormScratch;
 use super::pass::Pass;
 use super::plan::Touch;
 use super::rows::sized;
@@ -18,11 +17,11 @@ impl Pass<'_> {
         let weights = &self.decoder.layers[layer];
         let length = self.group.rows() * architecture.d_model;
         self.norm(
-            &norm(&architecture.norm, weights.ln2.as_ref().unwrap_or(&weights.ln1)),
+            &norm(architecture.norm, weights.ln2.as_ref().unwrap_or(&weights.ln1)),
             [Site::Ln2Scale, Site::Ln2Normalized].map(|site| HookPoint::block(layer, site)),
             &scratch.resid[..length],
             &mut scratch.normed,
-            NormScratch { scale: &mut scratch.scale, standardized: &mut scratch.standardized },
+            &mut scratch.norm,
         )?;
         if architecture.parallel_residual {
             // Attention has read and kept its output apart; from here on the stream is no longer the input.
@@ -39,12 +38,7 @@ impl Pass<'_> {
             self,
             scratch.post.operand(),
             &mut scratch.resid[..length],
-            BranchScratch {
-                branch: &mut scratch.branch,
-                copy: &mut scratch.copy,
-                scale: &mut scratch.scale,
-                standardized: &mut scratch.standardized,
-            },
+            BranchScratch { branch: &mut scratch.branch, copy: &mut scratch.copy, norm: &mut scratch.norm },
         )
     }
 

@@ -192,7 +192,7 @@ impl Decoder {
     pub(crate) fn unembed(&self, resid: &[f32]) -> Vec<f32> {
         let rows = resid.len() / self.architecture.d_model;
         let mut normed = vec![0.0; resid.len()];
-        norm(&self.architecture.norm, &self.final_norm)
+        norm(self.architecture.norm, &self.final_norm)
             .apply(resid, NormOutputs { f32: Some(&mut normed), ..NormOutputs::default() });
         let mut logits = vec![0.0; rows * self.architecture.vocab_size];
         self.unembed_rows(Operand::F32(&normed), rows, Threads::All, &mut logits);
@@ -211,7 +211,9 @@ impl Decoder {
             unembedding.product(threads).run(normed, logits);
         }
         if let Some(cap) = self.architecture.final_softcap {
-            logits.iter_mut().for_each(|logit| *logit = cap * (*logit / cap).tanh());
+            for logit in logits {
+                *logit = cap * (*logit / cap).tanh();
+            }
         }
     }
 

@@ -13,9 +13,12 @@ use super::rows::{Rows, sized};
 use crate::hook::HookPoint;
 
 /// Buffers for a norm that is looked at.
-pub(super) struct NormScratch<'a> {
-    pub(super) scale: &'a mut Vec<f32>,
-    pub(super) standardized: &'a mut Vec<f32>,
+#[derive(Default)]
+pub(super) struct NormBuffers {
+    /// Divisors `[rows]`.
+    scale: Vec<f32>,
+    /// Divided rows `[rows, width]`.
+    standardized: Vec<f32>,
 }
 
 impl Pass<'_> {
@@ -26,7 +29,7 @@ impl Pass<'_> {
         hooks: [HookPoint; 2],
         x: &[f32],
         out: &mut Rows,
-        scratch: NormScratch<'_>,
+        buffers: &mut NormBuffers,
     ) -> ControlFlow<()> {
         let touch = self.touch(hooks[0]).max(self.touch(hooks[1]));
         // The gained rows have no hook of their own: they are only made in f32 when a change must be undone.
@@ -37,8 +40,8 @@ impl Pass<'_> {
             return ControlFlow::Continue(());
         }
         let rows = x.len() / norm.weight.len();
-        let scale = sized(scratch.scale, rows);
-        let standardized = sized(scratch.standardized, x.len());
+        let scale = sized(&mut buffers.scale, rows);
+        let standardized = sized(&mut buffers.standardized, x.len());
         norm.apply(
             x,
             NormOutputs {
@@ -62,15 +65,15 @@ impl Pass<'_> {
         hooks: [HookPoint; 2],
         x: &[f32],
         out: &mut [f32],
-        scratch: NormScratch<'_>,
+        buffers: &mut NormBuffers,
     ) -> ControlFlow<()> {
         let touch = self.touch(hooks[0]).max(self.touch(hooks[1]));
         if touch == Touch::None {
             norm.apply(x, NormOutputs { f32: Some(out), ..NormOutputs::default() });
             return ControlFlow::Continue(());
         }
-        let scale = sized(scratch.scale, x.len() / norm.weight.len());
-        let standardized = sized(scratch.standardized, x.len());
+        let scale = sized(&mut buffers.scale, x.len() / norm.weight.len());
+        let standardized = sized(&mut buffers.standardized, x.len());
         norm.apply(
             x,
             NormOutputs { scale: Some(scale), standardized: Some(standardized), ..NormOutputs::default() },
@@ -92,7 +95,9 @@ impl Pass<'_> {
             self.visit(scale_hook, scale)?;
             let width = standardized.len() / scale.len();
             for ((row, old), new) in standardized.chunks_exact_mut(width).zip(before).zip(&*scale) {
-                row.iter_mut().for_each(|value| *value *= old / new);
+                for value in row {
+                    *value *= old / new;
+                }
             }
         } else {
             self.visit(scale_hook, scale)?;

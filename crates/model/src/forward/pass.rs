@@ -8,7 +8,6 @@ use glossator_kernels::{Precision, Threads, gather_rows};
 
 use super::cache::KeyValueCache;
 use super::groups::Group;
-use super::norm::NormScratch;
 use super::plan::{Plan, Touch};
 use super::rows::sized;
 use super::scratch::Scratch;
@@ -57,7 +56,9 @@ impl Pass<'_> {
         gather_rows(&self.decoder.embedding.data, d_model, tokens, resid);
         let scale = self.decoder.architecture.embedding_scale;
         if scale.to_bits() != 1f32.to_bits() {
-            resid.iter_mut().for_each(|value| *value *= scale);
+            for value in &mut *resid {
+                *value *= scale;
+            }
         }
         self.visit(HookPoint::Embed, resid)?;
         let Some(table) = &self.decoder.positions else { return ControlFlow::Continue(()) };
@@ -93,11 +94,11 @@ impl Pass<'_> {
         let architecture = &self.decoder.architecture;
         let length = self.group.rows() * architecture.d_model;
         self.norm(
-            &norm(&architecture.norm, &self.decoder.final_norm),
+            &norm(architecture.norm, &self.decoder.final_norm),
             [HookPoint::LnFinalScale, HookPoint::LnFinalNormalized],
             &scratch.resid[..length],
             &mut scratch.normed,
-            NormScratch { scale: &mut scratch.scale, standardized: &mut scratch.standardized },
+            &mut scratch.norm,
         )?;
         if let Some(logits) = logits {
             self.decoder.unembed_rows(scratch.normed.operand(), self.group.rows(), self.threads, logits);

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use super::norm::NormBuffers;
 use super::rows::Rows;
 
 /// Every intermediate value of one group. Buffers only grow.
@@ -25,10 +26,8 @@ pub(super) struct Scratch {
     pub(super) post: Rows,
     /// Contiguous copies for hooks and per-head norms.
     pub(super) copy: Vec<f32>,
-    /// Divisors and standardised rows of a norm that is looked at.
-    pub(super) scale: Vec<f32>,
-    /// See `scale`.
-    pub(super) standardized: Vec<f32>,
+    /// Divisors and divided rows of a norm that is looked at.
+    pub(super) norm: NormBuffers,
 }
 
 /// Scratch buffers that wait for the next group.

@@ -92,7 +92,7 @@ impl PackedLayer {
 }
 
 /// The norm of the residual stream with these parameters.
-pub(crate) fn norm<'a>(spec: &NormSpec, weights: &'a NormWeights) -> Norm<'a> {
+pub(crate) fn norm(spec: NormSpec, weights: &NormWeights) -> Norm<'_> {
     let kind = match spec.kind {
         NormKind::LayerNorm => KernelNorm::Layer,
         NormKind::Rms => KernelNorm::Rms,

@@ -82,7 +82,7 @@ pub fn assert_close(family: &str, name: &str, found: &[f32], expected: &[f32], t
             difference += f64::from(found - expected).powi(2);
             reference += f64::from(*expected).powi(2);
         } else {
-            assert!(found == expected, "{family} {name}[{index}]: {found} for {expected}");
+            assert_eq!(found.to_bits(), expected.to_bits(), "{family} {name}[{index}]: {found}");
         }
     }
     let error = (difference / reference).sqrt();
