@@ -22,6 +22,8 @@ pub struct Address {
 
 /// Serves an atlas until Ctrl-C (or SIGTERM). `ready` is told the address that was really taken.
 pub fn serve(library: Library, address: Address, ready: impl FnOnce(SocketAddr)) -> Result<(), ServeError> {
+    // What the first page needs is read once before anyone waits for it; a broken atlas is found now, not later.
+    library.atlas()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -82,7 +82,8 @@ fn the_summary_counts_units_and_explanations() {
     assert_eq!(hooks[1]["hook"], "blocks.1.mlp.hook_post");
     assert_eq!((hooks[0]["units"].as_u64(), hooks[0]["explained"].as_u64()), (Some(UNITS), Some(EXPLAINED)));
     let explainers = atlas["explainers"].as_array().unwrap();
-    let counts: Vec<_> = explainers.iter().map(|one| (one["name"].as_str().unwrap(), one["units"].as_u64())).collect();
+    let counts: Vec<_> =
+        explainers.iter().map(|one| (one["name"].as_str().unwrap(), one["units"].as_u64())).collect();
     assert_eq!(counts, [("lookup", Some(2 * EXPLAINED)), ("n2g", Some(2 * (EXPLAINED - 1)))]);
     // Unit 5's n2g score is undefined, and counted nowhere.
     assert_eq!(explainers[1]["scored"].as_u64(), Some(2 * (EXPLAINED - 2)));
@@ -95,7 +96,10 @@ fn lists_filter_sort_and_page() {
     assert_eq!(server.json("/api/units")["total"].as_u64(), Some(2 * UNITS));
     let hook = "hook=blocks.1.mlp.hook_post";
     assert_eq!(server.indices(&format!("/api/units?{hook}&limit=3&offset=2")), [2, 3, 4]);
-    assert_eq!(server.indices(&format!("/api/units?{hook}&order=descending&limit=2")), [UNITS - 1, UNITS - 2]);
+    assert_eq!(
+        server.indices(&format!("/api/units?{hook}&order=descending&limit=2")),
+        [UNITS - 1, UNITS - 2]
+    );
 
     for sort in ["density", "max"] {
         let list = server.json(&format!("/api/units?sort={sort}&order=descending&limit=1000"));
@@ -104,7 +108,8 @@ fn lists_filter_sort_and_page() {
         assert!(values.is_sorted_by(|a, b| a >= b), "{sort}");
     }
 
-    let list = server.json(&format!("/api/units?{hook}&sort=score&explainer=n2g&order=descending&explained=true"));
+    let list =
+        server.json(&format!("/api/units?{hook}&sort=score&explainer=n2g&order=descending&explained=true"));
     assert_eq!(list["total"].as_u64(), Some(EXPLAINED));
     let score = |unit: &Value| {
         let explanations = unit["explanations"].as_array().unwrap();
@@ -125,7 +130,9 @@ fn search_finds_names_tokens_and_explanations() {
     // Token 3, `ing`, is the strongest token of unit 3 and among the strongest of others.
     assert!(server.indices("/api/units?search=ing&limit=1000").contains(&3));
     assert_eq!(server.json("/api/units?search=nowhereatall")["total"].as_u64(), Some(0));
-    for hostile in ["%22", "zebra%22%20OR%20%22cat", "NEAR(a%20b)", "'%20OR%201=1%20--", "*", "%00", "%3Cscript%3E"] {
+    for hostile in
+        ["%22", "zebra%22%20OR%20%22cat", "NEAR(a%20b)", "'%20OR%201=1%20--", "*", "%00", "%3Cscript%3E"]
+    {
         server.json(&format!("/api/units?search={hostile}"));
     }
 }
@@ -137,7 +144,9 @@ fn a_unit_comes_with_all_its_evidence() {
     assert_eq!((unit["hook"].as_str(), unit["index"].as_u64()), (Some("blocks.0.mlp.hook_post"), Some(4)));
     assert_eq!(unit["explanations"].as_array().unwrap().len(), 2);
     let score = &unit["explanations"][1]["scores"][0];
-    assert!(score["low"].as_f64() < score["value"].as_f64() && score["value"].as_f64() < score["high"].as_f64());
+    assert!(
+        score["low"].as_f64() < score["value"].as_f64() && score["value"].as_f64() < score["high"].as_f64()
+    );
 
     let top = unit["top"].as_array().unwrap();
     assert_eq!((top.len(), unit["random"].as_array().unwrap().len()), (20, 20));
@@ -185,7 +194,12 @@ fn random_units_are_of_the_kind_asked_for() {
 #[test]
 fn what_is_not_there_is_said() {
     let server = Server::new();
-    for path in ["/api/units/blocks.0.mlp.hook_post/30", "/api/units/blocks.7.mlp.hook_post/0", "/api/units/x/y", "/api/x"] {
+    for path in [
+        "/api/units/blocks.0.mlp.hook_post/30",
+        "/api/units/blocks.7.mlp.hook_post/0",
+        "/api/units/x/y",
+        "/api/x",
+    ] {
         let answer = server.get(path);
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
         assert!(!answer.json()["error"].as_str().unwrap().is_empty());
@@ -205,7 +219,8 @@ fn every_answer_is_guarded() {
     let server = Server::new();
     for path in ["/", "/api/atlas", "/api/units/x/y", "/nowhere"] {
         let answer = server.get(path);
-        let value = |name: &str| answer.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();
+        let value =
+            |name: &str| answer.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default();
         let policy = value("content-security-policy");
         assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{path}: {policy}");
         assert_eq!(value("x-content-type-options"), "nosniff", "{path}");

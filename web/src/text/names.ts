@@ -11,6 +11,10 @@ const metrics: Record<string, string> = {
   f1: "F1 of firing",
 };
 
+/** Order of showing: explanations first, the baseline that they are compared with last. */
+export const byInterest = (a: string, b: string): number =>
+  Number(a === "lookup") - Number(b === "lookup") || a.localeCompare(b);
+
 const samples: Record<string, string> = {
   top_and_random: "top and random excerpts",
   random_only: "random excerpts",

@@ -7,23 +7,19 @@ export interface Piece {
   mark: boolean;
 }
 
-const controlPictures = 0x2400;
-
 /** Explicit direction controls, zero-width and other format characters, private use and stray surrogates. */
 const hidden =
   /[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\ue000-\uf8ff]|[\u{e0000}-\u{e0fff}]/u;
+
+const hex = (code: number, digits: number) => `‹${code.toString(16).toUpperCase().padStart(digits, "0")}›`;
 
 /** The visible stand-in of one character, or `null` where the character shows itself. */
 function standIn(character: string): string | null {
   const code = character.codePointAt(0) ?? 0;
   if (character === "\n") return "↵";
   if (character === "\t") return "⇥";
-  if (code < 0x20) return String.fromCodePoint(controlPictures + code);
-  if (code === 0x7f) return "␡";
-  if (code === 0xa0) return "⍽";
-  if ((code >= 0x80 && code < 0xa0) || hidden.test(character)) {
-    return `‹${code.toString(16).toUpperCase().padStart(4, "0")}›`;
-  }
+  if (code < 0x20 || (code >= 0x7f && code <= 0xa0)) return hex(code, 2);
+  if (hidden.test(character)) return hex(code, 4);
   return null;
 }
 

@@ -16,9 +16,9 @@ describe("pieces", () => {
       { text: "the", mark: false },
     ]);
   });
-  it("shows control characters as pictures", () => {
-    expect(visible("a\u0000b\u001b")).toBe("a␀b␛");
-    expect(visible("\u007f\u0085")).toBe("␡‹0085›");
+  it("shows control characters by their number", () => {
+    expect(visible("a\u0000b\u001b")).toBe("a‹00›b‹1B›");
+    expect(visible("\u007f\u0085")).toBe("‹7F›‹85›");
   });
   it("disarms direction overrides and invisible characters", () => {
     expect(visible("\u202eevil\u202c")).toBe("‹202E›evil‹202C›");

@@ -2,7 +2,7 @@
 
 use glossator_model::UnitId;
 use rusqlite::types::Value;
-use rusqlite::{Row, params_from_iter};
+use rusqlite::{Connection, Row, params_from_iter};
 
 use super::overview::headlines;
 use super::{Database, natural};
@@ -12,43 +12,50 @@ use crate::query::{ListQuery, Sort, UnitPage, UnitSummary};
 impl Database {
     /// The units that match a query.
     pub(crate) fn list(&self, query: &ListQuery) -> Result<UnitPage, AtlasError> {
-        let (filter, mut values) = conditions(query);
+        let (filter, values) = conditions(query);
         let connection = self.lock();
         let total = connection
-            .prepare_cached(&format!("SELECT count(*) FROM units u JOIN hooks h USING (hook) WHERE {filter}"))
+            .prepare_cached(&format!("SELECT count(*) FROM units u WHERE {filter}"))
             .and_then(|mut statement| statement.query_row(params_from_iter(&values), |row| natural(row, 0)))
             .at(&self.path)?;
-        let limit = match query.limit {
-            0 => ListQuery::DEFAULT_LIMIT,
-            limit => limit.min(ListQuery::MAX_LIMIT),
-        };
-        let mut bound = Vec::new();
-        let join = match (&query.sort, &query.score_of) {
-            (Sort::Score, Some(explainer)) => {
-                bound.push(Value::from(explainer.clone()));
-                "LEFT JOIN explanations s ON s.unit = u.id AND s.explainer = ?"
-            }
-            _ => "",
-        };
-        bound.append(&mut values);
-        bound.push(Value::from(i64::from(limit)));
-        bound.push(Value::from(i64::from(query.offset)));
-        let sql = format!(
-            "SELECT u.id, h.name, u.idx, u.mean, u.density, u.max, u.tokens
-             FROM units u JOIN hooks h USING (hook) {join} WHERE {filter} ORDER BY {} LIMIT ? OFFSET ?",
-            order(query)
-        );
-        let mut statement = connection.prepare_cached(&sql).at(&self.path)?;
-        let rows = statement.query_map(params_from_iter(&bound), summary);
-        let rows: Vec<Option<(i64, UnitSummary)>> = rows.and_then(Iterator::collect).at(&self.path)?;
-        let rows: Option<Vec<_>> = rows.into_iter().collect();
         let mut units = Vec::new();
-        for (id, mut summary) in rows.ok_or_else(|| self.broken("a unit has an impossible name"))? {
-            summary.explanations = headlines(&connection, id, summary.unit).at(&self.path)?;
-            units.push(summary);
+        for id in page(&connection, query, &filter, values).at(&self.path)? {
+            let found = summary(&connection, id).at(&self.path)?;
+            units.push(found.ok_or_else(|| self.broken("a unit has an impossible name"))?);
         }
         Ok(UnitPage { total, units })
     }
+}
+
+/// The row numbers of a page. Rows are wide, so only the indices are walked here and the page's rows fetched later.
+fn page(
+    connection: &Connection,
+    query: &ListQuery,
+    filter: &str,
+    values: Vec<Value>,
+) -> rusqlite::Result<Vec<i64>> {
+    let limit = match query.limit {
+        0 => ListQuery::DEFAULT_LIMIT,
+        limit => limit.min(ListQuery::MAX_LIMIT),
+    };
+    let mut bound = Vec::new();
+    let join = match (&query.sort, &query.score_of) {
+        (Sort::Score, Some(explainer)) => {
+            bound.push(Value::from(explainer.clone()));
+            "LEFT JOIN explanations s ON s.unit = u.id AND s.explainer = ?"
+        }
+        _ => "",
+    };
+    bound.extend(values);
+    bound.push(Value::from(i64::from(limit)));
+    bound.push(Value::from(i64::from(query.offset)));
+    let order = order(query);
+    connection
+        .prepare_cached(&format!(
+            "SELECT u.id FROM units u {join} WHERE {filter} ORDER BY {order} LIMIT ? OFFSET ?"
+        ))?
+        .query_map(params_from_iter(&bound), |row| row.get(0))?
+        .collect()
 }
 
 /// The conditions of a query as SQL with placeholders, and what is bound to them.
@@ -56,7 +63,7 @@ fn conditions(query: &ListQuery) -> (String, Vec<Value>) {
     let mut filter = vec!["1"];
     let mut values = Vec::new();
     if let Some(hook) = query.hook {
-        filter.push("h.name = ?");
+        filter.push("u.hook = (SELECT hook FROM hooks WHERE name = ?)");
         values.push(Value::from(hook.to_string()));
     }
     if let Some(density) = query.min_density {
@@ -76,7 +83,7 @@ fn conditions(query: &ListQuery) -> (String, Vec<Value>) {
     }
     if let Some(search) = query.search.as_deref().map(str::trim).filter(|search| !search.is_empty()) {
         if let Ok(unit) = search.parse::<UnitId>() {
-            filter.push("h.name = ? AND u.idx = ?");
+            filter.push("u.hook = (SELECT hook FROM hooks WHERE name = ?) AND u.idx = ?");
             values.push(Value::from(unit.hook.to_string()));
             values.push(Value::from(i64::from(unit.index)));
         } else if let Some(words) = phrase(search) {
@@ -107,27 +114,37 @@ fn order(query: &ListQuery) -> String {
     let direction = if query.descending { "DESC" } else { "ASC" };
     let column = match query.sort {
         Sort::Unit => return format!("u.id {direction}"),
+        // Columns that are never undefined need no `NULLS LAST`, which would keep SQLite from using their index.
+        Sort::Density => return format!("u.density {direction}, u.id"),
+        Sort::Max => return format!("u.max {direction}, u.id"),
+        Sort::Mean => return format!("u.mean {direction}, u.id"),
+        Sort::Variance => return format!("u.variance {direction}, u.id"),
         Sort::Score if query.score_of.is_some() => "s.score",
         Sort::Score => "u.score",
-        Sort::Density => "u.density",
-        Sort::Max => "u.max",
-        Sort::Mean => "u.mean",
-        Sort::Variance => "u.variance",
         Sort::Skewness => "u.skewness",
         Sort::Kurtosis => "u.kurtosis",
     };
     format!("{column} {direction} NULLS LAST, u.id")
 }
 
-fn summary(row: &Row<'_>) -> rusqlite::Result<Option<(i64, UnitSummary)>> {
-    let Ok(hook) = row.get_ref(1)?.as_str()?.parse() else { return Ok(None) };
-    let summary = UnitSummary {
-        unit: UnitId { hook, index: row.get(2)? },
-        mean: row.get(3)?,
-        density: row.get(4)?,
-        max: row.get(5)?,
-        tokens: serde_json::from_str(row.get_ref(6)?.as_str()?).unwrap_or_default(),
-        explanations: Vec::new(),
+/// A line of the list, or nothing where the unit's name cannot be read.
+fn summary(connection: &Connection, id: i64) -> rusqlite::Result<Option<UnitSummary>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT h.name, u.idx, u.mean, u.density, u.max, u.tokens
+         FROM units u JOIN hooks h USING (hook) WHERE u.id = ?1",
+    )?;
+    let read = |row: &Row<'_>| {
+        let Ok(hook) = row.get_ref(0)?.as_str()?.parse() else { return Ok(None) };
+        Ok(Some(UnitSummary {
+            unit: UnitId { hook, index: row.get(1)? },
+            mean: row.get(2)?,
+            density: row.get(3)?,
+            max: row.get(4)?,
+            tokens: serde_json::from_str(row.get_ref(5)?.as_str()?).unwrap_or_default(),
+            explanations: Vec::new(),
+        }))
     };
-    Ok(Some((row.get(0)?, summary)))
+    let Some(mut summary) = statement.query_row([id], read)? else { return Ok(None) };
+    summary.explanations = headlines(connection, id, summary.unit)?;
+    Ok(Some(summary))
 }
