@@ -118,8 +118,8 @@ pub struct Headline {
 /// What has been done in an atlas.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
-    /// Units with an explanation at each hook point that has any.
-    pub explained: BTreeMap<HookPoint, u64>,
+    /// How many units each explainer has explained at each hook point, where it has any.
+    pub explained: BTreeMap<HookPoint, BTreeMap<String, u64>>,
     /// Every explainer that has explained something, by name.
     pub explainers: Vec<ExplainerProgress>,
 }

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    activations, completions, doctor, explain, generate, inspect, merge, record, reference, score, serve,
+    activations, completions, doctor, explain, export, generate, inspect, merge, record, reference, score,
+    serve,
 };
 
 /// Glossator explains language models from the inside: it records what every neuron does, explains it,
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Record(Box<record::Record>),
     Merge(merge::Merge),
     Serve(serve::Serve),
+    Export(export::Export),
     Completions(completions::Completions),
     Reference(reference::Reference),
 }
@@ -50,6 +52,7 @@ impl Command {
             Self::Record(command) => command.run(),
             Self::Merge(command) => command.run(),
             Self::Serve(command) => command.run(),
+            Self::Export(command) => command.run(),
             Self::Completions(command) => command.run(),
             Self::Reference(command) => command.run(),
         }

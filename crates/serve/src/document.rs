@@ -1,6 +1,8 @@
 //! The JSON documents about the whole atlas: its summary and its lists. The page's counterpart of these types is
 //! `web/src/api/types.ts`; both are described in `docs/reference/http-api.md`.
 
+use std::collections::BTreeMap;
+
 use glossator_atlas::{Score, Split, UnitSummary};
 use glossator_model::{HookPoint, UnitId};
 use serde::Serialize;
@@ -40,8 +42,8 @@ pub struct HookDocument {
     pub hook: HookPoint,
     /// Units recorded there.
     pub units: u64,
-    /// Those with an explanation.
-    pub explained: u64,
+    /// How many of them each explainer has explained; those that have explained none are left out.
+    pub explained: BTreeMap<String, u64>,
 }
 
 /// What an explainer has done.

@@ -25,13 +25,17 @@ use crate::page;
 const POLICY: &str = "default-src 'none'; script-src 'self' file:; style-src 'self' file:; img-src 'self' file:; \
     font-src 'self' file:; base-uri 'none'; form-action 'none'";
 
+/// The explainer that every other is compared with.
+const BASELINE: &str = "lookup";
+
 /// Units whose size is measured to estimate that of all.
 const MEASURED: usize = 12;
 
 /// Which units an export holds.
 #[derive(Clone, Debug)]
 pub enum ExportPlan {
-    /// All units with an explanation.
+    /// The units with an explanation; where some explainer has gone beyond token lookup, only its units, because the
+    /// lookup baseline is cheap enough to exist for all.
     Explained,
     /// Every unit of the atlas.
     All,
@@ -68,7 +72,8 @@ impl<'a> Export<'a> {
                 }
                 Some(units.iter().copied().collect())
             }
-            ExportPlan::Explained | ExportPlan::All => None,
+            ExportPlan::Explained => Some(explained(library)?),
+            ExportPlan::All => None,
         };
         let wanted = |entry: &UnitEntry| {
             let UnitName { hook, index } = entry.unit;
@@ -77,8 +82,7 @@ impl<'a> Export<'a> {
         let mut entries = Vec::new();
         let mut offset = 0;
         loop {
-            let explained = matches!(plan, ExportPlan::Explained);
-            let query = ListQuery { explained, offset, limit: ListQuery::MAX_LIMIT, ..ListQuery::default() };
+            let query = ListQuery { offset, limit: ListQuery::MAX_LIMIT, ..ListQuery::default() };
             let units = library.inner().list(&query)?.units;
             offset += units.len() as u32;
             let done = units.is_empty();
@@ -150,12 +154,32 @@ impl<'a> Export<'a> {
         for hook in &mut summary.hooks {
             let entries = by_hook.get(&hook.hook).map_or(&[][..], Vec::as_slice);
             hook.units = entries.len() as u64;
-            hook.explained = entries.iter().filter(|entry| !entry.explanations.is_empty()).count() as u64;
+            hook.explained = BTreeMap::new();
+            for explanation in entries.iter().flat_map(|entry| &entry.explanations) {
+                *hook.explained.entry(explanation.explainer.clone()).or_default() += 1;
+            }
         }
         let value = format!("{} of {recorded} units", self.entries.len());
         summary.facts.push(Fact { label: "this export", value });
         Ok(summary)
     }
+}
+
+/// The units of [`ExportPlan::Explained`].
+fn explained(library: &Library) -> Result<BTreeSet<UnitId>, ServeError> {
+    let atlas = library.inner();
+    let mut names: Vec<String> =
+        atlas.progress()?.explainers.into_iter().map(|explainer| explainer.name).collect();
+    if names.iter().any(|name| name != BASELINE) {
+        names.retain(|name| name != BASELINE);
+    }
+    let mut units = BTreeSet::new();
+    for hook in atlas.hooks().iter().map(|summary| summary.hook) {
+        for name in &names {
+            units.extend(atlas.explained(hook, name)?.into_iter().map(|index| UnitId { hook, index }));
+        }
+    }
+    Ok(units)
 }
 
 /// A document as a script. The escapes keep it inert wherever a browser might read it as something else.

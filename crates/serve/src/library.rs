@@ -27,6 +27,8 @@ pub struct UnitRequest {
     pub search: Option<String>,
     /// Only units with an explanation.
     pub explained: bool,
+    /// Only units with an explanation by this explainer.
+    pub explained_by: Option<String>,
     /// Units to leave out at the start.
     pub offset: u32,
     /// Most units to return: 50 unless given, 1000 at most.
@@ -67,7 +69,7 @@ impl Library {
         let hooks = self.atlas.hooks().iter().map(|hook| HookDocument {
             hook: hook.hook,
             units: u64::from(hook.units),
-            explained: progress.explained.get(&hook.hook).copied().unwrap_or(0),
+            explained: progress.explained.get(&hook.hook).cloned().unwrap_or_default(),
         });
         let explainers = progress.explainers.into_iter().map(|explainer| ExplainerDocument {
             name: explainer.name,
@@ -112,6 +114,7 @@ impl Library {
         let page = self.atlas.list(&ListQuery {
             hook: request.hook,
             search: search.map(str::to_owned),
+            explainer: request.explained_by.clone(),
             score_of: request.explainer.clone(),
             explained: request.explained,
             sort: request.sort,
@@ -143,9 +146,14 @@ impl Library {
         serde_json::to_vec(&document).map_err(ServeError::json(unit.to_string()))
     }
 
-    /// Any unit, each as likely as the other; `None` where there is none of the kind.
-    pub fn random(&self, hook: Option<HookPoint>, explained: bool) -> Result<Option<UnitName>, ServeError> {
-        let query = ListQuery { hook, explained, limit: 1, ..ListQuery::default() };
+    /// Any unit of a hook point, explained by a certain explainer or not, each as likely as the other; `None` where
+    /// there is none of the kind.
+    pub fn random(
+        &self,
+        hook: Option<HookPoint>,
+        explained_by: Option<String>,
+    ) -> Result<Option<UnitName>, ServeError> {
+        let query = ListQuery { hook, explainer: explained_by, limit: 1, ..ListQuery::default() };
         let total = self.atlas.list(&query)?.total;
         let offset = random::below(total) as u32;
         let page = self.atlas.list(&ListQuery { offset, ..query })?;

@@ -62,12 +62,11 @@ async fn unit(State(library): State<Arc<Library>>, Path((hook, index)): Path<(St
     }
 }
 
-/// `hook` restricts the draw to one hook point, `explained` to units with an explanation.
+/// `hook` restricts the draw to one hook point, `explained_by` to units with an explanation by that explainer.
 #[derive(Deserialize)]
 struct RandomRequest {
     hook: Option<HookPoint>,
-    #[serde(default)]
-    explained: bool,
+    explained_by: Option<String>,
 }
 
 async fn random(
@@ -79,7 +78,7 @@ async fn random(
         Err(rejection) => return failure(StatusCode::BAD_REQUEST, &rejection.body_text()),
     };
     let drawn = move |library: &Library| {
-        library.random(request.hook, request.explained)?.map(|name| to_json("the unit", &name)).transpose()
+        library.random(request.hook, request.explained_by)?.map(|name| to_json("the unit", &name)).transpose()
     };
     match run(library, drawn).await {
         Ok(Some(body)) => json(body),

@@ -80,7 +80,8 @@ fn the_summary_counts_units_and_explanations() {
     let hooks = atlas["hooks"].as_array().unwrap();
     assert_eq!(hooks.len(), 2);
     assert_eq!(hooks[1]["hook"], "blocks.1.mlp.hook_post");
-    assert_eq!((hooks[0]["units"].as_u64(), hooks[0]["explained"].as_u64()), (Some(UNITS), Some(EXPLAINED)));
+    assert_eq!(hooks[0]["units"].as_u64(), Some(UNITS));
+    assert_eq!(hooks[0]["explained"], serde_json::json!({ "lookup": EXPLAINED, "n2g": EXPLAINED - 1 }));
     let explainers = atlas["explainers"].as_array().unwrap();
     let counts: Vec<_> =
         explainers.iter().map(|one| (one["name"].as_str().unwrap(), one["units"].as_u64())).collect();
@@ -184,9 +185,10 @@ fn the_ends_of_the_atlas_have_one_neighbour() {
 fn random_units_are_of_the_kind_asked_for() {
     let server = Server::new();
     for _ in 0..20 {
-        let unit = server.json("/api/random?hook=blocks.1.mlp.hook_post&explained=true");
+        let unit = server.json("/api/random?hook=blocks.1.mlp.hook_post&explained_by=n2g");
         assert_eq!(unit["hook"], "blocks.1.mlp.hook_post");
-        assert!(unit["index"].as_u64().unwrap() < EXPLAINED);
+        let index = unit["index"].as_u64().unwrap();
+        assert!(index < EXPLAINED && index != 3, "unit 3 has no n2g explanation");
     }
     assert_eq!(server.get("/api/random?hook=blocks.9.mlp.hook_post").status, StatusCode::NOT_FOUND);
 }

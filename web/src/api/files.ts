@@ -1,6 +1,6 @@
 // The files of `glossator export --static`: every document is a script that hands its value to
 // `window.glossatorReceive(name, value)`, because pages opened from a disk may load scripts but not fetch.
-import { selectUnits } from "./select";
+import { isExplainedBy, selectUnits } from "./select";
 import type { Source } from "./source";
 import type { AtlasSummary, Unit, UnitList, UnitName, UnitQuery, UnitSummary } from "./types";
 
@@ -34,9 +34,9 @@ export class FileSource implements Source {
     return this.load(`unit/${name.hook}/${name.index}`);
   }
 
-  async random(hook: string | null, explained: boolean): Promise<UnitName> {
+  async random(hook: string | null, explainedBy: string | null): Promise<UnitName> {
     const all = await this.summaries(hook);
-    const wanted = explained ? all.filter((unit) => unit.explanations.length > 0) : all;
+    const wanted = all.filter((unit) => isExplainedBy(unit, explainedBy));
     const unit = wanted[Math.floor(Math.random() * wanted.length)];
     if (unit === undefined) throw new Error("This export holds no such unit.");
     return { hook: unit.hook, index: unit.index };

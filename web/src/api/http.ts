@@ -21,7 +21,7 @@ export function listParameters(query: UnitQuery): URLSearchParams {
   if (query.sort === "score" && query.explainer !== null) parameters.set("explainer", query.explainer);
   parameters.set("order", query.descending ? "descending" : "ascending");
   if (query.search !== "") parameters.set("search", query.search);
-  if (query.explained) parameters.set("explained", "true");
+  if (query.explainedBy !== null) parameters.set("explained_by", query.explainedBy);
   parameters.set("offset", String(query.offset));
   parameters.set("limit", String(query.limit));
   return parameters;
@@ -42,10 +42,10 @@ export class HttpSource implements Source {
     return this.get(`units/${encodeURIComponent(name.hook)}/${name.index}`);
   }
 
-  random(hook: string | null, explained: boolean): Promise<UnitName> {
+  random(hook: string | null, explainedBy: string | null): Promise<UnitName> {
     const parameters = new URLSearchParams();
     if (hook !== null) parameters.set("hook", hook);
-    if (explained) parameters.set("explained", "true");
+    if (explainedBy !== null) parameters.set("explained_by", explainedBy);
     return this.get(`random?${parameters}`);
   }
 

@@ -27,13 +27,18 @@ export function matches(unit: UnitSummary, search: string): boolean {
     .every((word) => text.includes(word));
 }
 
+/** Whether an explainer has explained a unit; `null` asks for nothing. */
+export function isExplainedBy(unit: UnitSummary, explainer: string | null): boolean {
+  return explainer === null || unit.explanations.some((entry) => entry.explainer === explainer);
+}
+
 export function selectUnits(units: UnitSummary[], query: UnitQuery): UnitList {
   const found = units
     .map((unit, position) => ({ unit, position, value: sortValue(unit, query) }))
     .filter(
       ({ unit }) =>
         (query.hook === null || unit.hook === query.hook) &&
-        (!query.explained || unit.explanations.length > 0) &&
+        isExplainedBy(unit, query.explainedBy) &&
         matches(unit, query.search),
     );
   const sign = query.descending ? -1 : 1;

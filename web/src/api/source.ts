@@ -7,8 +7,8 @@ export interface Source {
   atlas(): Promise<AtlasSummary>;
   units(query: UnitQuery): Promise<UnitList>;
   unit(name: UnitName): Promise<Unit>;
-  /** Any unit, drawn evenly; with `explained`, one that has an explanation. */
-  random(hook: string | null, explained: boolean): Promise<UnitName>;
+  /** Any unit, drawn evenly; with `explainedBy`, one that this explainer has explained. */
+  random(hook: string | null, explainedBy: string | null): Promise<UnitName>;
 }
 
 /** The document says which: `glossator export` writes `data-source="files"`. */

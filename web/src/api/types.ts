@@ -20,8 +20,8 @@ export interface HookSummary {
   hook: string;
   /** Units recorded at this hook point. */
   units: number;
-  /** Units with at least one explanation. */
-  explained: number;
+  /** How many of them each explainer has explained. */
+  explained: Record<string, number>;
 }
 
 export interface ExplainerSummary {
@@ -89,8 +89,8 @@ export interface UnitQuery {
   descending: boolean;
   /** Words looked for in unit names, tokens and explanations. */
   search: string;
-  /** Only units with an explanation. */
-  explained: boolean;
+  /** Only units that this explainer has explained. */
+  explainedBy: string | null;
   offset: number;
   limit: number;
 }

@@ -9,8 +9,8 @@ export interface ListRoute {
   explainer: string | null;
   descending: boolean;
   search: string;
-  /** Show every unit, not only those with an explanation. */
-  all: boolean | null;
+  /** Show only the units of this explainer, or `all`. */
+  by: string | null;
   /** Counted from 1. */
   number: number;
 }
@@ -31,7 +31,7 @@ export const firstList: ListRoute = {
   explainer: null,
   descending: true,
   search: "",
-  all: null,
+  by: null,
   number: 1,
 };
 
@@ -48,7 +48,6 @@ export function parseRoute(hash: string): Route {
   if (path === "" || path === "/" || path === "/units") {
     const parameters = new URLSearchParams(query);
     const sort = parameters.get("sort");
-    const all = parameters.get("all");
     const number = Number(parameters.get("page") ?? "1");
     return {
       page: "list",
@@ -57,7 +56,7 @@ export function parseRoute(hash: string): Route {
       explainer: parameters.get("explainer"),
       descending: parameters.get("order") !== "ascending",
       search: parameters.get("q") ?? "",
-      all: all === null ? null : all === "true",
+      by: parameters.get("by"),
       number: Number.isInteger(number) && number > 0 ? number : 1,
     };
   }
@@ -74,7 +73,7 @@ export function listHash(route: ListRoute): string {
   if (route.explainer !== null) parameters.set("explainer", route.explainer);
   if (!route.descending) parameters.set("order", "ascending");
   if (route.search !== "") parameters.set("q", route.search);
-  if (route.all !== null) parameters.set("all", String(route.all));
+  if (route.by !== null) parameters.set("by", route.by);
   if (route.number > 1) parameters.set("page", String(route.number));
   const query = parameters.toString();
   return query === "" ? "#/units" : `#/units?${query}`;
@@ -94,18 +93,18 @@ export function parseUnitLabel(text: string): UnitName | null {
   return match === null ? null : { hook: match[1]!, index: Number(match[2]) };
 }
 
-/** What a list shows where its address leaves it open: the best explained units first. */
+/** What a list shows where its address leaves it open: the best units of the first real explainer. */
 export function effectiveList(
   atlas: AtlasSummary,
   route: ListRoute,
-): { sort: SortKey; explainer: string | null; all: boolean } {
+): { sort: SortKey; explainer: string | null; by: string | null } {
   const names = atlas.explainers.map((entry) => entry.name);
   const preferred = names.find((name) => name !== "lookup") ?? names[0] ?? null;
-  const explained = atlas.hooks.some((entry) => entry.explained > 0);
   const known = route.explainer !== null && names.includes(route.explainer);
   return {
     sort: route.sort ?? (preferred === null ? "max" : "score"),
     explainer: known ? route.explainer : preferred,
-    all: route.all ?? (!explained || route.search !== ""),
+    // A search looks everywhere unless it is told otherwise.
+    by: route.by === null ? (route.search === "" ? preferred : null) : names.includes(route.by) ? route.by : null,
   };
 }

@@ -59,8 +59,8 @@ describe("the served page", () => {
 
   it("lists the explained units, best score first", async () => {
     await open("", "tbody tr");
-    assert.equal(await heading(), "Explained units");
-    assert.match(await page.locator(".main .note").innerText(), /^180 units/);
+    assert.equal(await heading(), "Units");
+    assert.match(await page.locator(".main .note").innerText(), /^177 units/);
     assert.equal((await rows()).length, 50);
     const sorted = page.locator('th[aria-sort="descending"]');
     assert.match(await sorted.innerText(), /Neuron2Graph/);
@@ -70,7 +70,7 @@ describe("the served page", () => {
   });
 
   it("sorts by any column, both ways, and pages", async () => {
-    await open(`#/units?hook=${hook}&all=true&sort=unit&order=ascending`, "tbody tr");
+    await open(`#/units?hook=${hook}&by=all&sort=unit&order=ascending`, "tbody tr");
     assert.deepEqual((await rows()).slice(0, 3), ["0", "1", "2"]);
     await page.getByRole("link", { name: "Next →" }).click();
     await page.waitForFunction(() => document.querySelector("tbody tr .unit")?.textContent.trim() === "50");
@@ -85,7 +85,7 @@ describe("the served page", () => {
   it("filters by hook point", async () => {
     await open("", "tbody tr");
     await page.getByRole("link", { name: new RegExp(`^${hook}`) }).first().click();
-    await page.waitForFunction(() => document.querySelector(".main .note")?.textContent.includes("60"));
+    await page.waitForFunction(() => document.querySelector(".main .note")?.textContent.includes("59"));
     assert.match(page.url(), /hook=blocks\.1\.mlp\.hook_post/);
   });
 
@@ -150,7 +150,7 @@ describe("the served page", () => {
   });
 
   it("is driven by keys", async () => {
-    await open(`#/units?hook=${hook}&all=true&sort=unit&order=ascending`, "tbody tr");
+    await open(`#/units?hook=${hook}&by=all&sort=unit&order=ascending`, "tbody tr");
     await page.keyboard.press("j");
     await page.keyboard.press("j");
     await page.keyboard.press("k");
@@ -210,7 +210,7 @@ describe("the served page", () => {
       return Number(/dur=([\d.]+)/.exec(answer.headers.get("server-timing"))[1]);
     };
     await slowest("atlas");
-    assert.ok((await slowest("units?sort=score&explainer=n2g&order=descending&explained=true")) < 100);
+    assert.ok((await slowest("units?sort=score&explainer=n2g&order=descending&explained_by=n2g")) < 100);
     assert.ok((await slowest(`units/${hook}/7`)) < 50);
   });
 

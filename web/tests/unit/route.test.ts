@@ -17,7 +17,7 @@ describe("routes", () => {
       explainer: "lookup",
       descending: false,
       search: "a & b=c",
-      all: true,
+      by: "all",
       number: 3,
     };
     expect(parseRoute(listHash(route))).toEqual(route);
@@ -44,7 +44,7 @@ describe("defaults of a list", () => {
     schema: 1,
     model: "m",
     facts: [],
-    hooks: [{ hook: "h", units: 5, explained }],
+    hooks: [{ hook: "h", units: 5, explained: { n2g: explained } }],
     explainers: explainers.map((name) => ({ name, units: 1, scored: 1, mean_score: 0 })),
     headline: { metric: "correlation", sample: "top_and_random" },
   });
@@ -52,12 +52,12 @@ describe("defaults of a list", () => {
     expect(effectiveList(atlas(["lookup", "n2g"], 3), firstList)).toEqual({
       sort: "score",
       explainer: "n2g",
-      all: false,
+      by: "n2g",
     });
   });
   it("shows everything where nothing is explained, and when searching", () => {
-    expect(effectiveList(atlas([], 0), firstList)).toEqual({ sort: "max", explainer: null, all: true });
-    expect(effectiveList(atlas(["n2g"], 3), { ...firstList, search: "x" }).all).toBe(true);
+    expect(effectiveList(atlas([], 0), firstList)).toEqual({ sort: "max", explainer: null, by: null });
+    expect(effectiveList(atlas(["n2g"], 3), { ...firstList, search: "x" }).by).toBeNull();
   });
   it("asks the server for exactly that", () => {
     const query = {
@@ -66,12 +66,12 @@ describe("defaults of a list", () => {
       explainer: "n2g",
       descending: true,
       search: "",
-      explained: true,
+      explainedBy: "n2g",
       offset: 50,
       limit: 50,
     };
     expect(listParameters(query).toString()).toBe(
-      "sort=score&explainer=n2g&order=descending&explained=true&offset=50&limit=50",
+      "sort=score&explainer=n2g&order=descending&explained_by=n2g&offset=50&limit=50",
     );
   });
 });

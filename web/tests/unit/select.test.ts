@@ -33,7 +33,7 @@ const query: UnitQuery = {
   explainer: "n2g",
   descending: true,
   search: "",
-  explained: false,
+  explainedBy: null,
   offset: 0,
   limit: 10,
 };
@@ -47,7 +47,7 @@ describe("selectUnits", () => {
     expect(order({ sort: "unit" })).toEqual([4, 3, 2, 1, 0]);
   });
   it("filters by explanation, hook point and words", () => {
-    expect(order({ explained: true })).not.toContain(3);
+    expect(order({ explainedBy: "n2g" })).not.toContain(3);
     expect(order({ hook: "blocks.1.mlp.hook_post" })).toEqual([]);
     expect(order({ search: "harbour" })).toEqual([2]);
     expect(order({ search: "GLOSS 4" })).toEqual([4]);

@@ -45,7 +45,7 @@ CREATE INDEX units_mean ON units (mean);
 CREATE INDEX units_variance ON units (variance);
 CREATE INDEX units_skewness ON units (skewness);
 CREATE INDEX units_kurtosis ON units (kurtosis);
-CREATE INDEX units_explained ON units (hook) WHERE explanation IS NOT NULL;
+CREATE INDEX units_explained ON units (id) WHERE explanation IS NOT NULL;
 CREATE INDEX explanations_score ON explanations (explainer, score, unit);
 ";
 

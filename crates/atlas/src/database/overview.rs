@@ -18,16 +18,19 @@ impl Database {
         let connection = self.lock();
         let mut statement = connection
             .prepare_cached(
-                "SELECT h.name, count(*) FROM units u JOIN hooks h USING (hook)
-                 WHERE u.explanation IS NOT NULL GROUP BY u.hook",
+                // The units of a hook point are numbered one after the other, so ranges of an index are counted.
+                "SELECT h.name, e.explainer, count(*) FROM hooks h JOIN explanations e ON e.unit BETWEEN
+                    (SELECT id FROM units u WHERE u.hook = h.hook ORDER BY idx LIMIT 1)
+                    AND (SELECT id FROM units u WHERE u.hook = h.hook ORDER BY idx DESC LIMIT 1)
+                 GROUP BY h.hook, e.explainer",
             )
             .at(&self.path)?;
-        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, natural(row, 1)?)));
-        let rows: Vec<(String, u64)> = rows.and_then(Iterator::collect).at(&self.path)?;
-        let mut explained = BTreeMap::new();
-        for (name, units) in rows {
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, natural(row, 2)?)));
+        let rows: Vec<(String, String, u64)> = rows.and_then(Iterator::collect).at(&self.path)?;
+        let mut explained: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for (name, explainer, units) in rows {
             let hook = name.parse().map_err(|_| self.broken("a hook point has an impossible name"))?;
-            explained.insert(hook, units);
+            explained.entry(hook).or_default().insert(explainer, units);
         }
         let mut statement = connection
             .prepare_cached(
