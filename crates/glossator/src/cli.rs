@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    activations, completions, doctor, explain, export, generate, inspect, merge, record, reference, score,
-    serve,
+    activations, completions, corpus, doctor, explain, export, generate, inspect, merge, record, reference,
+    score, serve,
 };
 
 /// Glossator explains language models from the inside: it records what every neuron does, explains it,
@@ -33,6 +33,7 @@ pub(crate) enum Command {
     Score(score::Score),
     Record(Box<record::Record>),
     Merge(merge::Merge),
+    Corpus(corpus::Corpus),
     Serve(serve::Serve),
     Export(export::Export),
     Completions(completions::Completions),
@@ -51,6 +52,7 @@ impl Command {
             Self::Score(command) => command.run(),
             Self::Record(command) => command.run(),
             Self::Merge(command) => command.run(),
+            Self::Corpus(command) => command.run(),
             Self::Serve(command) => command.run(),
             Self::Export(command) => command.run(),
             Self::Completions(command) => command.run(),

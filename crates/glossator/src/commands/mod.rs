@@ -2,6 +2,7 @@
 
 pub(crate) mod activations;
 pub(crate) mod completions;
+pub(crate) mod corpus;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod export;
