@@ -16,8 +16,12 @@ from pathlib import Path, PurePosixPath
 
 Document = dict[str, str]
 
-#: Prose longer than this many characters is cut at a paragraph, so that a book is more than one document.
-PASSAGE = 4000
+#: Longer texts are cut at a paragraph after at most this many characters, so that a book is more than one document.
+PROSE_PASSAGE = 4000
+CODE_PASSAGE = 8000
+
+#: Verses in a document of scripture.
+VERSES = 40
 
 
 class Archive:
@@ -47,20 +51,20 @@ def document(text: str, language: str, kind: str, name: str) -> Document:
     return {"text": text, "language": language, "kind": kind, "name": name}
 
 
-def passages(text: str) -> Iterator[str]:
-    """Cut prose at paragraphs, else lines, else sentences."""
-    while len(text) > PASSAGE:
+def passages(text: str, longest: int = PROSE_PASSAGE) -> Iterator[str]:
+    """Cut a text at paragraphs, else lines, else sentences."""
+    while len(text) > longest:
         for separator in ("\n\n", "\n", ". ", " "):
-            end = text.rfind(separator, PASSAGE // 2, PASSAGE)
+            end = text.rfind(separator, longest // 2, longest)
             if end >= 0:
                 end += len(separator)
                 break
         else:
-            end = PASSAGE
-        yield text[:end].strip()
+            end = longest
+        yield text[:end].strip("\n")
         text = text[end:]
     if text.strip():
-        yield text.strip()
+        yield text.strip("\n")
 
 
 def is_sampled(name: str, share: int) -> bool:
@@ -130,8 +134,15 @@ def scripture(package: Archive) -> Iterator[Document]:
         folder = PurePosixPath(name).parent.name
         language, field = ("ar", "text") if folder == "chapters" else (folder, "translation")
         verses = [verse[field] for verse in json.loads(data)["verses"]]
-        for first in range(0, len(verses), 20):
-            yield document("\n".join(verses[first : first + 20]), language, "scripture", f"{name}#{first + 1}")
+        for first in range(0, len(verses), VERSES):
+            yield document("\n".join(verses[first : first + VERSES]), language, "scripture", f"{name}#{first + 1}")
+
+
+def pieces(text: str, language: str, name: str) -> Iterator[Document]:
+    """A source file, in pieces if it is long; hardly more than a licence header is left out."""
+    if len(text) > 200:
+        for number, piece in enumerate(passages(text, CODE_PASSAGE)):
+            yield document(piece, language, "code", f"{name}#{number}")
 
 
 def code(language: str, pattern: str):
@@ -139,8 +150,7 @@ def code(language: str, pattern: str):
 
     def read(package: Archive) -> Iterator[Document]:
         for name, text in package.matching(pattern):
-            if len(text) > 200:
-                yield document(text, language, "code", name)
+            yield from pieces(text, language, name)
 
     return read
 
@@ -150,8 +160,7 @@ def sqlite(package: Archive) -> Iterator[Document]:
     for name, text in package.matching(r"deps/sqlite3/sqlite3\.c"):
         parts = re.split(r"(?m)^/\*+ (?:Begin file|Continuing where we left off in) (\S+) \*+/\n", text)
         for number, part in enumerate(parts[2::2]):
-            if len(part) > 200:
-                yield document(part, "c", "code", f"{name}#{parts[2 * number + 1]}#{number}")
+            yield from pieces(part, "c", f"{name}#{parts[2 * number + 1]}#{number}")
 
 
 def django(package: Archive) -> Iterator[Document]:

@@ -53,7 +53,7 @@ pub enum CorpusError {
         limit: u64,
     },
     /// A line of a JSONL file cannot be used.
-    #[error("{path}:{line}: {reason} (--skip-bad-lines leaves such lines out)")]
+    #[error("{path}:{line}: {reason}")]
     BadLine {
         /// The file.
         path: PathBuf,

@@ -54,7 +54,10 @@ pub(crate) fn read(
             Err(reason) if plan.skip_bad_lines => {
                 findings.bad_line(BadLine { path: file.path.clone(), line, reason });
             }
-            Err(reason) => return Err(CorpusError::BadLine { path: file.path.clone(), line, reason }),
+            Err(reason) => {
+                let reason = format!("{reason}; --skip-bad-lines leaves such lines out");
+                return Err(CorpusError::BadLine { path: file.path.clone(), line, reason });
+            }
         }
         bytes.drain(..end);
     }

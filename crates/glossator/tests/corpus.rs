@@ -35,7 +35,26 @@ fn the_report_says_what_was_read_and_left_out() {
     let directory = tempfile::tempdir().unwrap();
     let arguments = [".", "--context", "8", "--held-out", "0", "--skip-bad-lines", "--samples", "2"];
     let text = stdout(&mut corpus(directory.path(), &arguments));
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    files        2, 103 bytes of text
+    documents    2, of which 0 repeat another
+    split        2 train, 0 held out
+    tokenised    2 documents, of which 0 are shorter than a window
+    windows      10, without BOS
+    rounds       2
+    tokens       80 of 1000000 wanted
+    not UTF-8    1
+    bad lines    1
+    fingerprint  70a51f17967c12ab249061446ebe4932
+    not UTF-8: ./b.jsonl, byte 39
+    left out: ./b.jsonl:2: no field `text`; the fields are: id (--text-field chooses one)
+
+    window 0: ./a.txt, document 0, token 17
+      "x jumps "
+
+    window 5: ./b.jsonl, document 0, token 2
+      "second tex"
+    "#);
 }
 
 #[test]
@@ -43,7 +62,37 @@ fn json_holds_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let arguments = ["a.txt", "--context", "8", "--held-out", "0", "--samples", "1", "--json"];
     let text = stdout(&mut corpus(directory.path(), &arguments));
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r#"
+    {
+      "fingerprint": "c74f0490bded03a79a9efb1a1fba6c46",
+      "files": 1,
+      "text_bytes": 62,
+      "documents": 1,
+      "duplicates": 0,
+      "train_documents": 1,
+      "held_out_documents": 0,
+      "tokenised_documents": 1,
+      "short_documents": 0,
+      "windows": 6,
+      "tokens": 48,
+      "wanted_tokens": 1000000,
+      "rounds": 2,
+      "begins_with_bos": false,
+      "invalid_utf8_count": 0,
+      "invalid_utf8": [],
+      "bad_line_count": 0,
+      "bad_lines": [],
+      "samples": [
+        {
+          "window": 0,
+          "path": "a.txt",
+          "ordinal": 0,
+          "offset": 17,
+          "text": "x jumps "
+        }
+      ]
+    }
+    "#);
 }
 
 #[test]
@@ -64,7 +113,7 @@ fn errors_name_the_place() {
         let assert = corpus(directory.path(), arguments).assert().code(1);
         String::from_utf8(assert.get_output().stderr.clone()).unwrap()
     };
-    insta::assert_snapshot!(error(&["."]), @"");
-    insta::assert_snapshot!(error(&["a.txt", "--held-out", "0"]), @"");
-    insta::assert_snapshot!(error(&["*.parquet"]), @"");
+    insta::assert_snapshot!(error(&["."]), @r#"error: ./b.jsonl:2: no field `text`; the fields are: id (--text-field chooses one); --skip-bad-lines leaves such lines out"#);
+    insta::assert_snapshot!(error(&["a.txt", "--held-out", "0"]), @r#"error: no window of 64 tokens in the train split: each of its 1 documents is shorter (the longest has 62 bytes)"#);
+    insta::assert_snapshot!(error(&["*.parquet"]), @r#"error: no text found at `*.parquet`: no file matches"#);
 }

@@ -89,7 +89,7 @@ fn described(report: &CorpusReport, samples: &[Sample]) -> Result<String, std::f
     let mut text = String::new();
     let bos = if report.begins_with_bos { "each with BOS" } else { "without BOS" };
     let rows = [
-        ("files", format!("{}, {:.1} MB of text", report.files, report.text_bytes as f64 / 1e6)),
+        ("files", format!("{}, {} bytes of text", report.files, report.text_bytes)),
         ("documents", format!("{}, of which {} repeat another", report.documents, report.duplicates)),
         ("split", format!("{} train, {} held out", report.train_documents, report.held_out_documents)),
         (
@@ -99,9 +99,10 @@ fn described(report: &CorpusReport, samples: &[Sample]) -> Result<String, std::f
                 report.tokenised_documents, report.short_documents
             ),
         ),
-        ("windows", format!("{} in {} rounds, {bos}", report.windows, report.rounds)),
+        ("windows", format!("{}, {bos}", report.windows)),
+        ("rounds", report.rounds.to_string()),
         ("tokens", format!("{} of {} wanted", report.tokens, report.wanted_tokens)),
-        ("not UTF-8", format!("{} places", report.invalid_utf8_count)),
+        ("not UTF-8", report.invalid_utf8_count.to_string()),
         ("bad lines", report.bad_line_count.to_string()),
         ("fingerprint", report.fingerprint.clone()),
     ];
