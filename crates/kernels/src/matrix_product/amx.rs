@@ -184,3 +184,28 @@ unsafe fn multiply_16_rows(
         );
     }
 }
+
+/// Multiplies tiles that stay in registers, `rounds` times, for measuring the processor's peak. Returns the
+/// operations made.
+pub(crate) fn multiply_registers(rounds: usize) -> usize {
+    const PRODUCTS: usize = 4;
+    if rounds > 0 {
+        // SAFETY: `with_tiles` detects AMX and configures the registers; `rounds` is positive.
+        with_tiles(|| unsafe {
+            asm!(
+                "2:",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "dec {rounds}",
+                "jnz 2b",
+                rounds = inout(reg) rounds => _,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack, nomem)
+            );
+        });
+    }
+    2 * REGISTER_ROWS * LANES * STEP * PRODUCTS * rounds
+}

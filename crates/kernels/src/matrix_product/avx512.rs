@@ -7,6 +7,7 @@ use std::arch::x86_64::{
     __m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
     _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
 };
+use std::hint::black_box;
 use std::mem::transmute;
 
 use bytemuck::Pod;
@@ -157,4 +158,27 @@ unsafe fn store<const ROWS: usize>(sums: &[[__m512; 2]; ROWS], results: [*mut f3
             unsafe { _mm512_storeu_ps(result.add(row * LANES), *sum) };
         }
     }
+}
+
+/// Adds dot products to 12 independent registers, `rounds` times, for measuring the processor's peak. Returns the
+/// operations made.
+pub(crate) fn dot_registers(rounds: usize) -> usize {
+    assert!(Backend::Avx512Bf16.is_available(), "this processor does not run AVX-512 BF16");
+    // SAFETY: AVX-512 BF16 was detected.
+    unsafe { dot_chains(rounds) }
+}
+
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn dot_chains(rounds: usize) -> usize {
+    const CHAINS: usize = 12;
+    let factor = as_pairs(_mm512_set1_epi32(black_box(0x3f80_3f80)));
+    let mut sums = [_mm512_setzero_ps(); CHAINS];
+    for _ in 0..rounds {
+        for sum in &mut sums {
+            *sum = _mm512_dpbf16_ps(*sum, factor, factor);
+        }
+    }
+    black_box(sums);
+    // Each lane makes two multiplications and two additions.
+    4 * LANES * CHAINS * rounds
 }

@@ -26,6 +26,10 @@ use crate::threads::Threads;
 use driver::Sweep;
 use epilogue::{Epilogue, Step};
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) use amx::multiply_registers;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::dot_registers;
 pub use packed::{PackedMatrix, Precision};
 pub(crate) use packed::{pack_bf16, pack_f32};
 pub(crate) use tile::{Element, LANES, RowBlock, TILE_ROWS, Tile};
