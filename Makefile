@@ -27,9 +27,15 @@ build: install-build page ## Build the page and the binary
 	cargo build --release --locked -p glossator
 
 .PHONY: page
-page: web/dist/index.html
+page: web/dist/index.html ## Build the page, which the binary embeds
 
-web/dist/index.html: install-build
+WEB_SOURCES := $(shell find web -name node_modules -prune -o -name dist -prune -o -name tests -prune -o -type f -print)
+
+web/dist/index.html: web/node_modules/.package-lock.json $(WEB_SOURCES)
+	cd web && npm run --silent build
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json | install-build
+	cd web && npm ci --no-fund --no-audit
 
 # Commands that are needed, each with the Debian package that brings it.
 BUILD_NEEDS := cc:build-essential git:git python3:python3 node:nodejs npm:npm
@@ -66,6 +72,9 @@ demo-data: install-build ## Fetch the demo model and assemble the demo corpus (r
 .PHONY: test
 test: install-test page ## Run every test: Rust, documentation, page, browser
 	cargo test --release --locked --workspace
+	cargo build --release --locked -p glossator
+	cargo build --release --locked -p glossator-atlas --example synthetic_atlas
+	cd web && npm run --silent check && npm run --silent test && npm run --silent test:browser
 
 .PHONY: lint
 lint: ## Format, clippy and documentation, warnings denied
