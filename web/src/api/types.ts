@@ -133,10 +133,10 @@ export interface Interval {
   excerpts: Excerpt[];
 }
 
-/** A bucket of the activation histogram; empty ones are left out. */
+/** A bucket of the activation histogram; empty ones are left out, infinite edges are `null`. */
 export interface Bucket {
-  low: number;
-  high: number;
+  low: number | null;
+  high: number | null;
   count: number;
 }
 
