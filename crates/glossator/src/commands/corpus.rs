@@ -30,7 +30,7 @@ pub(crate) struct Corpus {
     #[arg(long)]
     model: String,
     #[command(flatten)]
-    corpus: CorpusArgs,
+    cut: CorpusArgs,
     /// How many windows to show
     #[arg(long, default_value_t = 5, value_name = "N")]
     samples: usize,
@@ -59,7 +59,7 @@ struct Output<'a> {
 impl Corpus {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let tokenizer = model::open(&self.model)?.tokenizer()?;
-        let windows = Windows::open(&self.corpus.plan(self.sources), &tokenizer)?;
+        let windows = Windows::open(&self.cut.plan(self.sources), &tokenizer)?;
         let samples = samples(&windows, &tokenizer, self.samples)?;
         let report = windows.report();
         if self.json {
