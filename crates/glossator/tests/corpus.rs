@@ -36,7 +36,7 @@ fn the_report_says_what_was_read_and_left_out() {
     let arguments = [".", "--context", "8", "--held-out", "0", "--skip-bad-lines", "--samples", "2"];
     let text = stdout(&mut corpus(directory.path(), &arguments));
     insta::assert_snapshot!(text, @r#"
-    files        2, 103 bytes of text
+    files        2, 106 bytes of text
     documents    2, of which 0 repeat another
     split        2 train, 0 held out
     tokenised    2 documents, of which 0 are shorter than a window
