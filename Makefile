@@ -83,8 +83,8 @@ lint: ## Format, clippy and documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --document-private-items
 
 .PHONY: bench
-bench: build ## Compare with transformers on this machine and print our share of the bound
-	bench/run.sh
+bench: demo-atlas ## Compare with transformers on this machine and print our share of the bound
+	bench/run.sh $(DEMO_DIR)
 
 .PHONY: reference
 reference: build ## Rewrite the generated reference pages

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Every comparison of this project, in one run on one machine. See README.md beside this file.
+#
+# Usage: run.sh DIRECTORY    with the demo model and the demo atlas in it (`make demo-atlas`)
+set -euo pipefail
+
+directory=$1
+model=$directory/SmolLM2-135M-Instruct.Q4_1.gguf
+atlas=$directory/smollm2.atlas
+environment=${BENCH_ENVIRONMENT:-.cache/bench}
+
+cargo build --release --locked -p glossator-kernels --example matrix_product_bench
+cargo build --release --locked -p glossator-model --example forward_speed
+cargo build --release --locked -p glossator-explain --example neuron2graph_speed
+
+if [ ! -x "$environment/bin/python" ]; then
+    python3 -m venv "$environment"
+    "$environment/bin/pip" install --quiet --requirement bench/requirements.txt
+fi
+
+echo "## Matrix products"
+target/release/examples/matrix_product_bench
+echo
+echo "## Forward"
+"$environment/bin/python" bench/transformers_forward.py target/release/examples/forward_speed "$model"
+echo
+echo "## Recording: 65,536 tokens into a fresh atlas"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+target/release/glossator record --model "$model" --corpus "$directory/corpus.jsonl" --hook 'blocks.*.mlp.hook_post' \
+    --tokens 65536 --atlas "$scratch/bench.atlas"
+echo
+echo "## Neuron2Graph at layer 10"
+target/release/examples/neuron2graph_speed "$atlas" "$model" 10 64
