@@ -120,11 +120,19 @@ def make_sentence_piece(name, prefix, symbols):
     return [{"text": text, "ids": processor.encode(text)} for text in TEXTS]
 
 
+def by_line(ids):
+    """JSON with one text on a line."""
+    def lines(cases):
+        return ",\n".join(json.dumps(case, ensure_ascii=False, separators=(",", ":")) for case in cases)
+
+    return "{\n" + ",\n".join(f"{json.dumps(name)}: [\n{lines(cases)}\n]" for name, cases in ids.items()) + "\n}\n"
+
+
 def main():
     ids = {name: make_byte_level(name) for name in BYTE_LEVEL}
     ids["llama"] = make_sentence_piece("llama", True, [])
     ids["gemma"] = make_sentence_piece("gemma", False, ["▁▁", "▁▁▁", "\n\n"])
-    (GOLDENS / "tokenizer_ids.json").write_text(json.dumps(ids, ensure_ascii=False, indent=0) + "\n")
+    (GOLDENS / "tokenizer_ids.json").write_text(by_line(ids))
 
 
 if __name__ == "__main__":

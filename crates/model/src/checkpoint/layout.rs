@@ -138,22 +138,19 @@ impl Reader<'_> {
                 let (q, kv) = (a.q_width(), a.kv_width());
                 let fused = fused(name)?;
                 [(0, q), (q, kv), (q + kv, kv)]
-                    .map(|(start, count)| fused.select((start..start + count).collect()))
+                    .map(|(start, count)| fused.select(&(start..start + count).collect::<Vec<_>>()))
             }
             Qkv::PerHead(name) => {
                 let fused = fused(name)?;
                 [0, 1, 2].map(|part| {
-                    fused.select(
-                        (0..a.n_heads)
-                            .flat_map(|head| (0..a.d_head).map(move |i| (head * 3 + part) * a.d_head + i))
-                            .collect(),
-                    )
+                    let rows_of = |head| (0..a.d_head).map(move |i| (head * 3 + part) * a.d_head + i);
+                    fused.select(&(0..a.n_heads).flat_map(rows_of).collect::<Vec<_>>())
                 })
             }
         };
         if self.layout.interleaved_rotary {
-            q = q.select(half_split_rows(a.n_heads, a.d_head));
-            k = k.select(half_split_rows(a.n_kv_heads, a.d_head));
+            q = q.select(&half_split_rows(a.n_heads, a.d_head));
+            k = k.select(&half_split_rows(a.n_kv_heads, a.d_head));
         }
         Ok([q, k, v])
     }
@@ -203,10 +200,10 @@ fn half_split_rows(n_heads: usize, d_head: usize) -> Vec<usize> {
 
 impl Linear {
     /// The layer that computes only the given outputs, in the given order.
-    fn select(&self, rows: Vec<usize>) -> Self {
+    fn select(&self, rows: &[usize]) -> Self {
         let cols = self.weight.cols;
         let mut data = Vec::with_capacity(rows.len() * cols);
-        for &row in &rows {
+        for &row in rows {
             data.extend_from_slice(&self.weight.data[row * cols..(row + 1) * cols]);
         }
         let bias = self.bias.as_ref().map(|bias| rows.iter().map(|&row| bias[row]).collect());

@@ -6,7 +6,7 @@
 //! - *llama3* (Llama 3.1): with wavelength `w = 2π/f` and old context `L`, `f/s` where `w > L/low`, `f` where
 //!   `w < L/high`, and between them `(1 − t)·f/s + t·f` with `t = (L/w − low)/(high − low)`.
 //! - *yarn* (Peng et al. 2023, "YaRN"): `f/s` and `f` blended by a linear ramp over the dimensions that turn
-//!   between β_slow and β_fast times in the old context; cosine and sine are multiplied by
+//!   between `beta_slow` and `beta_fast` times in the old context; cosine and sine are multiplied by
 //!   `0.1·ln s + 1`.
 //! - divisors (GGUF `rope_freqs.weight`): `f_i / c_i`.
 //!
@@ -91,7 +91,7 @@ fn llama3(f: f32, factor: f32, low: f32, high: f32, old_context: f32) -> f32 {
 
 fn yarn(plain: &[f32], factor: f32, low: f32, high: f32) -> Vec<f32> {
     // The ramp must not divide by zero where both corrections fall on one dimension.
-    let width = if low == high { 0.001 } else { high - low };
+    let width = if high - low == 0.0 { 0.001 } else { high - low };
     let blend = |(i, &f): (usize, &f32)| {
         let extrapolate = 1.0 - ((i as f32 - low) / width).clamp(0.0, 1.0);
         f / factor * (1.0 - extrapolate) + f * extrapolate

@@ -44,8 +44,8 @@ impl Cache {
         self.repository(name).join("blobs").join(etag)
     }
 
-    /// Makes a blob appear as a file of a snapshot.
-    pub(super) fn link(&self, snapshot: &Path, file: &str, blob: &Path) -> Result<()> {
+    /// Makes a blob appear as a file of a snapshot beside it.
+    pub(super) fn link(snapshot: &Path, file: &str, blob: &Path) -> Result<()> {
         let link = snapshot.join(file);
         let parent = link.parent().unwrap_or(snapshot);
         fs::create_dir_all(parent).map_err(|error| describe(parent, &error))?;

@@ -40,8 +40,8 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects_will_error(false)
             .timeout_connect(Some(Duration::from_secs(20)))
-            .timeout_recv_response(Some(Duration::from_secs(60)))
-            .timeout_per_read(Some(Duration::from_secs(60)))
+            .timeout_recv_response(Some(Duration::from_mins(1)))
+            .timeout_per_read(Some(Duration::from_mins(1)))
             .user_agent(concat!("glossator/", env!("CARGO_PKG_VERSION")))
             .build()
             .into();

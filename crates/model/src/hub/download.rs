@@ -1,5 +1,6 @@
 //! One file from the hub into the cache: resumed where it was cut, checked, then renamed into place.
 
+use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -138,7 +139,11 @@ fn check(remote: &Remote, name: &str, file: &mut File, partial: &Path) -> Result
             count => hash.update(&buffer[..count]),
         }
     }
-    let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut found = String::with_capacity(64);
+    for byte in hash.finalize() {
+        // Writing to a String cannot fail.
+        let _ = write!(found, "{byte:02x}");
+    }
     if found.eq_ignore_ascii_case(&remote.etag) {
         return Ok(());
     }

@@ -103,7 +103,7 @@ impl Hub {
             if !snapshot.join(&file).exists() {
                 let blob =
                     download::file(&self.client, &self.cache, repository, &listing.commit, &file, progress)?;
-                self.cache.link(&snapshot, &file, &blob)?;
+                Cache::link(&snapshot, &file, &blob)?;
             }
             if file == selection::INDEX {
                 wanted.extend(selection::shards(&snapshot)?);

@@ -25,7 +25,7 @@ pub(super) fn first(files: &[String], repository: &Repository) -> Result<Vec<Str
     let mut wanted: Vec<String> =
         SMALL.iter().filter(|name| has(name)).map(|name| (*name).to_owned()).collect();
     let safetensors: Vec<&String> =
-        files.iter().filter(|file| file.ends_with(".safetensors") && !file.contains('/')).collect();
+        files.iter().filter(|file| ends_in(file, "safetensors") && !file.contains('/')).collect();
     if has(INDEX) {
         wanted.push(INDEX.to_owned());
     } else if has(SINGLE) {
@@ -48,7 +48,7 @@ fn no_weights(files: &[String], name: &str) -> String {
             join(&ggufs)
         );
     }
-    if files.iter().any(|file| file.ends_with(".bin") || file.ends_with(".pt") || file.ends_with(".pth")) {
+    if files.iter().any(|file| ["bin", "pt", "pth"].iter().any(|ending| ends_in(file, ending))) {
         return "the weights are pickles, which can run code and are never opened here: find or make a \
                 safetensors conversion"
             .into();
@@ -56,14 +56,19 @@ fn no_weights(files: &[String], name: &str) -> String {
     "the repository holds no weights (no .safetensors, no .gguf)".into()
 }
 
+/// Whether a file name has an extension.
+fn ends_in(file: &str, extension: &str) -> bool {
+    Path::new(file).extension().is_some_and(|own| own.eq_ignore_ascii_case(extension))
+}
+
 fn ggufs(files: &[String]) -> Vec<&str> {
-    files.iter().filter(|file| file.ends_with(".gguf")).map(String::as_str).collect()
+    files.iter().filter(|file| ends_in(file, "gguf")).map(String::as_str).collect()
 }
 
 /// The .gguf file of a repository that has exactly one and nothing better.
 pub(super) fn only_gguf(files: &[String]) -> Option<&str> {
     let ggufs = ggufs(files);
-    let safetensors = files.iter().any(|file| file.ends_with(".safetensors") && !file.contains('/'));
+    let safetensors = files.iter().any(|file| ends_in(file, "safetensors") && !file.contains('/'));
     if ggufs.len() == 1 && !safetensors { Some(ggufs[0]) } else { None }
 }
 

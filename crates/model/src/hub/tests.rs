@@ -108,14 +108,17 @@ fn send(mut stream: &TcpStream, status: &str, headers: &str, body: &[u8]) {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }
 
 fn model_files() -> Mock {
     Mock::with(&[
         ("config.json", b"{}"),
         ("tokenizer.json", b"{\"t\":1}"),
-        ("model.safetensors", &[7; 100_000]),
+        ("model.safetensors", &vec![7; 100_000]),
         ("pytorch_model.bin", b"never"),
         ("README.md", b"never"),
     ])

@@ -25,13 +25,10 @@ pub(crate) fn configuration(
     metadata: &Metadata,
     tensors: &dyn TensorSource,
 ) -> Result<(Architecture, Layout), ModelError> {
-    let name = match metadata.get("general.architecture") {
-        Some(Value::Text(name)) => name.as_str(),
-        _ => {
-            let message = "is missing: this is not a GGUF file of a model".to_owned();
-            let field = "general.architecture".to_owned();
-            return Err(ModelError::Config { path: path.to_owned(), field, message });
-        }
+    let Some(Value::Text(name)) = metadata.get("general.architecture") else {
+        let message = "is missing: this is not a GGUF file of a model".to_owned();
+        let field = "general.architecture".to_owned();
+        return Err(ModelError::Config { path: path.to_owned(), field, message });
     };
     let family = family(path, name)?;
     let fields = fields_of(path, metadata, name);
@@ -200,7 +197,7 @@ fn layers(
         rotaries.push(rotary(dims, positive("rope.freq_base_swa", 1e4)?, &RopeScaling::None));
     }
     let layer = |index: usize| {
-        let sliding = window.is_some() && (index + 1) % period != 0;
+        let sliding = window.is_some() && !(index + 1).is_multiple_of(period);
         LayerSpec {
             rotary: Some(usize::from(sliding && family == Family::Gemma3)),
             sliding_window: window.filter(|_| sliding),
@@ -214,10 +211,10 @@ fn scaling(fields: &Fields, tensors: &dyn TensorSource, dims: usize) -> Result<R
     let name = "rope_freqs.weight";
     if tensors.contains(name) {
         let divisors = tensors.read_shaped(name, &[dims / 2])?;
-        return match divisors.iter().all(|c| c.is_finite() && *c > 0.0) {
-            true => Ok(RopeScaling::Divisors(divisors)),
-            false => Err(fields.error(name, "holds a divisor that is not above 0")),
-        };
+        if divisors.iter().all(|divisor| divisor.is_finite() && *divisor > 0.0) {
+            return Ok(RopeScaling::Divisors(divisors));
+        }
+        return Err(fields.error(name, "holds a divisor that is not above 0"));
     }
     let factor = fields.number("rope.scaling.factor")?.unwrap_or(1.0);
     if factor <= 0.0 {

@@ -1,7 +1,9 @@
 //! The fields of each family's `config.json`, with the defaults of transformers' configuration classes.
 
 use super::config::{Configuration, LayerType, activation, bias, epsilon, layer_types, layers, plain, rope};
-use crate::architecture::{ActivationFunction, Architecture, Family, MlpSpec, NormKind, NormSpec, QkNorm};
+use crate::architecture::{
+    ActivationFunction, Architecture, Family, LayerSpec, MlpSpec, NormKind, NormSpec, QkNorm, RotarySpec,
+};
 use crate::checkpoint::fields::Fields;
 use crate::checkpoint::layout::{Bias, Layout};
 use crate::checkpoint::names::Names;
@@ -28,7 +30,7 @@ pub(super) fn gpt2(config: &Fields) -> Result<Configuration, ModelError> {
         Some(context) => context,
         None => config.required_size("n_ctx")?,
     };
-    let full = vec![crate::architecture::LayerSpec { rotary: None, sliding_window: None }; n_layers];
+    let full = vec![LayerSpec { rotary: None, sliding_window: None }; n_layers];
     let architecture = Architecture {
         d_model,
         n_layers,
@@ -152,7 +154,8 @@ pub(super) fn llama_like(family: Family, config: &Fields) -> Result<Configuratio
         tied_embeddings: config.flag("tie_word_embeddings")?.unwrap_or(gemma),
         ..plain(family, norm, act)
     };
-    let architecture = with_layers(architecture, config)?;
+    let (layers, rotaries) = positions(&architecture, config)?;
+    let architecture = Architecture { layers, rotaries, ..architecture };
     let attention_bias = config.flag("attention_bias")?.unwrap_or(false);
     let layout = Layout {
         names: Names::huggingface(family),
@@ -166,11 +169,16 @@ pub(super) fn llama_like(family: Family, config: &Fields) -> Result<Configuratio
     Ok(Configuration { architecture, layout })
 }
 
-/// Adds sliding windows and rotary embeddings, in which the families differ most.
-fn with_layers(architecture: Architecture, config: &Fields) -> Result<Architecture, ModelError> {
-    let Architecture { family, n_layers, d_head, .. } = architecture;
+/// Sliding windows and rotary embeddings, in which the families differ most.
+fn positions(
+    architecture: &Architecture,
+    config: &Fields,
+) -> Result<(Vec<LayerSpec>, Vec<RotarySpec>), ModelError> {
+    let &Architecture { family, n_layers, d_head, .. } = architecture;
     let every = |period: usize| {
-        move |layer: usize| if (layer + 1) % period == 0 { LayerType::Full } else { LayerType::Sliding }
+        move |layer: usize| {
+            if (layer + 1).is_multiple_of(period) { LayerType::Full } else { LayerType::Sliding }
+        }
     };
     let (types, window) = match family {
         Family::Gemma2 => {
@@ -203,11 +211,11 @@ fn with_layers(architecture: Architecture, config: &Fields) -> Result<Architectu
             spec.rotary = Some(usize::from(*kind == LayerType::Sliding));
         }
     }
-    Ok(Architecture { layers: specs, rotaries, ..architecture })
+    Ok((specs, rotaries))
 }
 
 /// The rotary embedding of Gemma 3's sliding layers, which the older spelling never scales.
-fn local_rope(config: &Fields, d_head: usize) -> Result<crate::architecture::RotarySpec, ModelError> {
+fn local_rope(config: &Fields, d_head: usize) -> Result<RotarySpec, ModelError> {
     let nested = match config.object("rope_parameters")? {
         Some(parameters) => parameters.object("sliding_attention")?,
         None => None,
