@@ -165,6 +165,15 @@ fn of_equally_long_matches_the_more_exact_and_then_the_stronger_wins() {
 }
 
 #[test]
+fn wildcards_on_wildcards_do_not_multiply() {
+    // Of a hostile atlas: every alignment tried by itself would take longer than the universe is old.
+    let gap = Wildcard { min: 0, max: 60 };
+    let elements: Vec<Element> = [Token(1), gap].into_iter().cycle().take(80).collect();
+    let trie = Trie::new(&[pattern(&elements, 3.0, 1)], None);
+    assert_eq!(trie.predict(&[1; 64])[63], 3.0);
+}
+
+#[test]
 fn searches_of_many_units_share_their_rounds() {
     let subjects: Vec<Subject> = (0..20)
         .map(|index| {
@@ -258,17 +267,31 @@ fn graphviz_quotes_everything() {
 fn damaged_bodies_are_refused() {
     let padding = Padding { token: PAD, rule: "test".to_owned() };
     let body = to_json(&Trie::new(&[pattern(&[Token(1)], 1.0, 1)], None), &padding, 1, letters);
+    let token = serde_json::json!({"token": 1, "text": "a"});
     for damage in [
-        serde_json::json!({"children": [{"token": 1, "start": true}]}),
-        serde_json::json!({"children": [{"wildcard": [3, 1]}]}),
-        serde_json::json!({"children": [{"token": 1}, {"token": 1}]}),
-        serde_json::json!({"children": [{"token": 1, "activation": 1.0}]}),
+        serde_json::json!([{"steps": [{"token": "x"}]}]),
+        serde_json::json!([{"steps": []}]),
+        serde_json::json!([{"steps": [{"wildcard": [3, 1]}], "activation": 1.0, "examples": 1}]),
+        serde_json::json!([{"steps": [{"start": false}], "activation": 1.0, "examples": 1}]),
+        serde_json::json!([{"steps": [token]}, {"steps": [token]}]),
+        serde_json::json!([{"steps": [token], "activation": 1.0}]),
+        serde_json::json!([{"steps": vec![&token; 5000], "activation": 1.0, "examples": 1}]),
         serde_json::json!(7),
     ] {
         let mut damaged = body.clone();
-        damaged["trie"] = damage;
+        damaged["children"] = damage;
         assert!(from_json(&damaged).is_err(), "{damaged}");
     }
+}
+
+/// serde_json refuses JSON that is nested more than 128 deep; long patterns must not be.
+#[test]
+fn the_longest_patterns_read_back() {
+    let long = |last| pattern(&(0..600).map(Token).chain([Token(last), Start]).collect::<Vec<_>>(), 1.0, 1);
+    let trie = Trie::new(&[long(1), long(2)], None);
+    let padding = Padding { token: PAD, rule: "test".to_owned() };
+    let text = to_json(&trie, &padding, 1, letters).to_string();
+    assert_eq!(from_json(&serde_json::from_str(&text).unwrap()).unwrap(), trie);
 }
 
 fn element() -> impl Strategy<Value = Element> {

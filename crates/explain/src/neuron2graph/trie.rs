@@ -5,7 +5,7 @@
 //! patterns that match, the one that spans most tokens wins (the beginning counts as one); among those the one with
 //! more exact tokens; among those the one with the larger activation. Where none matches the prediction is 0.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::pattern::{Element, Pattern};
 use crate::Predictor;
@@ -69,7 +69,7 @@ impl Trie {
     /// The activation predicted at the last of `tokens`, whose first `first` tokens are out of every pattern's reach.
     fn last(&self, tokens: &[u32], first: usize) -> f32 {
         let mut walk = Walk { tokens, first, best: None };
-        walk.visit(&self.root, tokens.len(), 0, 0);
+        walk.visit(&self.root, &[tokens.len()], 0, 0);
         walk.best.map_or(0.0, |best| best.activation)
     }
 }
@@ -101,30 +101,39 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Visits `node` with `tokens[first..rest]` still unread.
-    fn visit(&mut self, node: &Node, rest: usize, exact: usize, start: usize) {
+    /// Visits `node` with `tokens[first..rest]` still unread, for each of `rests` (ascending, never empty). All ways to
+    /// a node read the same exact tokens, so that a node is visited once however its wildcards are aligned.
+    fn visit(&mut self, node: &Node, rests: &[usize], exact: usize, start: usize) {
         if let Some(end) = node.end {
-            let span = self.tokens.len() - rest + start;
+            let span = self.tokens.len() - rests[0] + start;
             let found = Match { span, exact, activation: end.activation };
             if self.best.is_none_or(|best| found > best) {
                 self.best = Some(found);
             }
         }
-        let unread = rest - self.first;
-        if unread > 0 {
-            if let Some(child) = node.children.get(&Element::Token(self.tokens[rest - 1])) {
-                self.visit(child, rest - 1, exact + 1, start);
+        let (tokens, first) = (self.tokens, self.first);
+        let unread = || rests.iter().copied().filter(|rest| *rest > first);
+        let next: BTreeSet<u32> = unread().map(|rest| tokens[rest - 1]).collect();
+        for token in next {
+            if let Some(child) = node.children.get(&Element::Token(token)) {
+                let read: Vec<usize> =
+                    unread().filter(|rest| tokens[rest - 1] == token).map(|rest| rest - 1).collect();
+                self.visit(child, &read, exact + 1, start);
             }
         }
-        let elsewhere = node.children.range(Element::Wildcard { min: 0, max: 0 }..);
-        for (element, child) in elsewhere {
+        for (element, child) in node.children.range(Element::Wildcard { min: 0, max: 0 }..) {
             match *element {
                 Element::Wildcard { min, max } => {
-                    for skipped in usize::from(min)..=usize::from(max).min(unread) {
-                        self.visit(child, rest - skipped, exact, start);
+                    let after = |rest: usize| {
+                        let (fewest, most) = (usize::from(min), usize::from(max).min(rest - first));
+                        (fewest..=most).map(move |skipped| rest - skipped)
+                    };
+                    let reached: BTreeSet<usize> = rests.iter().flat_map(|rest| after(*rest)).collect();
+                    if !reached.is_empty() {
+                        self.visit(child, &reached.into_iter().collect::<Vec<_>>(), exact, start);
                     }
                 }
-                Element::Start if unread == 0 => self.visit(child, rest, exact, 1),
+                Element::Start if rests.contains(&first) => self.visit(child, &[first], exact, 1),
                 Element::Start | Element::Token(_) => {}
             }
         }

@@ -122,6 +122,20 @@ fn a_constant_prediction_has_no_correlation() {
 }
 
 #[test]
+fn the_constant_explanation_explains_nothing() {
+    use crate::{Constant, Predictor};
+    let truth = [vec![0.0, 1.0, 3.0], vec![0.0, 0.5, 0.0]];
+    let pairs: Vec<(Vec<f32>, Vec<f32>)> =
+        truth.map(|truth| (truth, Constant(0.25).predict(&[1, 2, 3]))).to_vec();
+    let excerpts = excerpts(&pairs, &[Stratum::Top, Stratum::Random]);
+    let calibration = Calibration::fit(&excerpts).unwrap();
+    assert_eq!(calibration, Calibration { slope: 0.0, intercept: 0.75 });
+    let scores = Scores::of(&excerpts, Some(calibration), 3.0, &resampling());
+    assert_eq!(scores.top_and_random.correlation.value, None);
+    assert!(scores.top_and_random.r_squared.value.unwrap().abs() < 1e-12);
+}
+
+#[test]
 fn values_that_are_not_finite_leave_measures_undefined() {
     let pairs =
         vec![(vec![0.0, f32::NAN, 3.0], vec![0.0, 1.0, 2.0]), (vec![0.0, 0.5, 0.0], vec![0.0, 1.0, 0.0])];
