@@ -8,11 +8,13 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 /// `text` with quotes, bars and backslashes escaped, and control characters, unusual spaces, and characters that
-/// change the direction of text written as `\n` or `\u{…}`.
+/// change the direction of text written as `\n` or `\u{…}`. Bytes that are no text, which a tokenizer shows as `\xNN`,
+/// stay as they are.
 pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
+    for (place, character) in text.char_indices() {
         match character {
+            '\\' if is_byte(&text[place + 1..]) => escaped.push(character),
             '"' | '|' | '\\' => escaped.extend(['\\', character]),
             '\n' => escaped.push_str("\\n"),
             '\r' => escaped.push_str("\\r"),
@@ -25,6 +27,12 @@ pub(crate) fn escaped(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// Whether `text` goes on with `xNN`, two hexadecimal digits.
+fn is_byte(text: &str) -> bool {
+    let digits = text.as_bytes().get(1..3);
+    text.starts_with('x') && digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// Control characters, spaces other than the plain one, zero-width characters and directional marks.
