@@ -57,7 +57,11 @@ fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             let mut bytes = fs::read(&path).unwrap();
             if path.ends_with("manifest.json") {
                 let mut manifest: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-                manifest["stages"].as_object_mut().unwrap().values_mut().for_each(|stage| *stage = true.into());
+                manifest["stages"]
+                    .as_object_mut()
+                    .unwrap()
+                    .values_mut()
+                    .for_each(|stage| *stage = true.into());
                 bytes = manifest.to_string().into_bytes();
             }
             files.insert(path.strip_prefix(directory).unwrap().to_owned(), bytes);
