@@ -21,8 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         (state >> 40) as f32 / (1 << 24) as f32
     };
     // Natural text: token ranks by Zipf's law over 49,152 tokens.
-    let tokens: Vec<u32> =
-        (0..windows * CONTEXT).map(|_| 49_152.0_f32.powf(random()) as u32 - 1).collect();
+    let tokens: Vec<u32> = (0..windows * CONTEXT).map(|_| 49_152.0_f32.powf(random()) as u32 - 1).collect();
     let mut token_counts = vec![0; 49_152];
     tokens.iter().for_each(|token| token_counts[*token as usize] += 1);
     // A long-tailed activation, different in every group of windows.

@@ -33,6 +33,9 @@ pub struct ModelActivations<'a> {
     pub forwards: u64,
 }
 
+/// A sequence, and what is wanted of it, as (index of the request, unit).
+type Asked<'a> = (&'a [u32], Vec<(usize, u32)>);
+
 /// The sequences of one hook point: what is wanted of each, as (index of the request, unit).
 type Wanted<'a> = BTreeMap<&'a [u32], Vec<(usize, u32)>>;
 
@@ -46,7 +49,7 @@ impl<'a> ModelActivations<'a> {
     fn forward(
         &mut self,
         hook: HookPoint,
-        chunk: &[(&[u32], Vec<(usize, u32)>)],
+        chunk: &[Asked<'_>],
         answers: &mut [f32],
     ) -> Result<(), ExplainError> {
         let sequences: Vec<&[u32]> = chunk.iter().map(|(tokens, _)| *tokens).collect();
@@ -79,7 +82,7 @@ impl UnitActivations for ModelActivations<'_> {
         }
         let mut answers = vec![f32::NAN; requests.len()];
         for (hook, wanted) in hooks {
-            let mut sequences: Vec<(&[u32], Vec<(usize, u32)>)> = wanted.into_iter().collect();
+            let mut sequences: Vec<Asked<'_>> = wanted.into_iter().collect();
             // Batches of sequences of about the same length share the work evenly between threads.
             sequences.sort_by_key(|(tokens, _)| tokens.len());
             let mut rest = sequences.as_slice();

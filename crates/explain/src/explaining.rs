@@ -193,7 +193,7 @@ fn check_model(
     activations: &mut dyn UnitActivations,
 ) -> Result<(), ExplainError> {
     let examples =
-        subjects.iter().flat_map(|subject| subject.examples.first().map(|example| (subject.unit, example)));
+        subjects.iter().filter_map(|subject| subject.examples.first().map(|example| (subject.unit, example)));
     let examples: Vec<_> = examples.take(CHECKED).collect();
     let recorded = |&(unit, example): &(UnitId, &neuron2graph::Example)| {
         let body = frame.body(&example.tokens);

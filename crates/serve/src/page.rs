@@ -1,5 +1,7 @@
 //! The page, built from `web/` and embedded in the program. Rust builds without it; then `/` says so.
 
+use std::fmt::Write as _;
+
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rust_embed::{EmbeddedFile, RustEmbed};
@@ -52,8 +54,12 @@ pub(crate) fn answer(path: &str, request: &HeaderMap) -> Response {
 
 fn tag(file: &EmbeddedFile) -> String {
     let sum = file.metadata.sha256_hash();
-    let hex: String = sum.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{hex}\"")
+    let mut tag = String::from("\"");
+    for byte in &sum[..12] {
+        // Writing to a string cannot fail.
+        let _ = write!(tag, "{byte:02x}");
+    }
+    tag + "\""
 }
 
 fn media_type(path: &str) -> &'static str {

@@ -116,12 +116,11 @@ fn json(body: Vec<u8>) -> Response {
 }
 
 fn report(error: &ServeError) -> Response {
-    let status = match error {
-        ServeError::Atlas(AtlasError::UnknownUnit { .. }) => StatusCode::NOT_FOUND,
-        _ => {
-            tracing::error!("{error}");
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+    let status = if let ServeError::Atlas(AtlasError::UnknownUnit { .. }) = error {
+        StatusCode::NOT_FOUND
+    } else {
+        tracing::error!("{error}");
+        StatusCode::INTERNAL_SERVER_ERROR
     };
     failure(status, &error.to_string())
 }

@@ -6,7 +6,7 @@
 
 use crate::excerpt::{INTERVALS, QUANTILES};
 use crate::record::QuantileInterval;
-use crate::recording::{Kept, PER_STRATUM, Strata};
+use crate::recording::{Kept, PER_STRATUM, Strata, Stratum};
 
 /// An interval, and the windows that stand for it.
 pub(super) struct Filled {
@@ -38,8 +38,7 @@ pub(super) fn intervals(strata: &Strata, max: f32) -> Vec<Filled> {
         .map(|index| {
             let (from, to) = (cuts[index], cuts[index + 1]);
             let windows = before[to] - before[from];
-            let mut sample: Vec<Kept> =
-                all[from..to].iter().flat_map(|stratum| stratum.kept()).copied().collect();
+            let mut sample: Vec<Kept> = all[from..to].iter().flat_map(Stratum::kept).copied().collect();
             sample.sort_unstable();
             sample.truncate(PER_STRATUM);
             Filled {

@@ -42,10 +42,12 @@ pub fn write_records(
     complete(&mut manifest, directory, stages::RECORD, started)
 }
 
+/// Writes what a stage adds to an atlas.
+type Run<'a> = &'a dyn Fn(&Manifest) -> Result<(), AtlasError>;
+
 /// Runs the stages after the first that the manifest does not have yet.
 pub fn finish(directory: &Path, model: &Model, progress: UnitProgress<'_>) -> Result<(), AtlasError> {
     let mut manifest = Manifest::read(directory)?;
-    type Run<'a> = &'a dyn Fn(&Manifest) -> Result<(), AtlasError>;
     let later: [(&'static str, Run<'_>); 3] = [
         (stages::LOGIT_WEIGHTS, &|manifest| logit_weights::write(directory, manifest, model, progress)),
         (stages::NEIGHBOURS, &|manifest| neighbours::write(directory, manifest, model, progress)),

@@ -68,7 +68,9 @@ pub(super) fn write(
 fn normalise(direction: &mut [f32]) {
     let norm = direction.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
     if norm > 0.0 {
-        direction.iter_mut().for_each(|value| *value = (f64::from(*value) / norm) as f32);
+        for value in direction.iter_mut() {
+            *value = (f64::from(*value) / norm) as f32;
+        }
     }
 }
 

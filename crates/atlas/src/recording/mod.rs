@@ -21,7 +21,7 @@ pub use settings::{RecordSettings, TokenSelection};
 pub use shard::{Shard, ShardProgress, merge};
 
 pub(crate) use block::Block;
-pub(crate) use strata::{Kept, PER_STRATUM, Strata};
+pub(crate) use strata::{Kept, PER_STRATUM, Strata, Stratum};
 pub(crate) use top_windows::TOP;
 
 /// Random windows, the same for all units.

@@ -68,10 +68,14 @@ impl Stratum {
     }
 }
 
+/// A stratum in storage: key, count, and the kept windows with their activations.
+pub(super) type StratumParts = (u32, u32, Vec<(u64, Vec<f32>)>);
+
 /// A unit's strata, lowest values first, and the activations of the kept windows.
 #[derive(Clone, Debug)]
 pub(crate) struct Strata {
     shift: u8,
+    #[expect(clippy::struct_field_names, reason = "they are the strata")]
     strata: Vec<Stratum>,
     /// `[slot, position]`.
     activations: Vec<f32>,
@@ -194,7 +198,7 @@ impl Strata {
 
     /// Strata from storage: shift, and per stratum key, count and kept windows with their activations.
     /// Nothing if they cannot be strata.
-    pub(super) fn from_parts(shift: u8, parts: Vec<(u32, u32, Vec<(u64, Vec<f32>)>)>) -> Option<Self> {
+    pub(super) fn from_parts(shift: u8, parts: Vec<StratumParts>) -> Option<Self> {
         if !(FIRST_SHIFT..32).contains(&shift) || parts.len() > MAX_STRATA {
             return None;
         }

@@ -123,9 +123,12 @@ pub fn merge(patterns: &[Pattern]) -> Vec<Pattern> {
     finished.collect()
 }
 
+/// A pattern, and the lengths of the wildcard run in which it differs from its family.
+type Member<'a> = ((u16, u16), &'a Pattern);
+
 /// Unites the patterns that differ only in their `run`-th wildcard run.
 fn merge_run(patterns: &BTreeMap<Shape, Pattern>, run: usize) -> BTreeMap<Shape, Pattern> {
-    let mut families: BTreeMap<Shape, Vec<((u16, u16), &Pattern)>> = BTreeMap::new();
+    let mut families: BTreeMap<Shape, Vec<Member<'_>>> = BTreeMap::new();
     for (shape, pattern) in patterns {
         let mut family = shape.clone();
         let length = family.runs.get_mut(run).map_or((0, 0), std::mem::take);

@@ -192,8 +192,8 @@ fn places<'a>(places: &[Place], text: &impl Fn(u32) -> &'a str) -> String {
     pieces.join(" ")
 }
 
-fn in_quotes(text: String) -> String {
-    format!("\"{text}\"")
+fn in_quotes(text: impl AsRef<str>) -> String {
+    format!("\"{}\"", text.as_ref())
 }
 
 fn alternatives<'a>(tokens: &[u32], text: &impl Fn(u32) -> &'a str) -> String {

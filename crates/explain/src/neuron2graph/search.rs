@@ -82,9 +82,8 @@ impl Search {
         let passes = first >= KEPT * self.activation;
         match self.phase {
             Phase::Suffix { length } if passes => self.phase = Phase::Position { length, kept: first },
-            Phase::Suffix { length } => self.try_suffix(length + 1),
             Phase::Position { length, kept } if passes => self.look_for_wildcards(length, kept, false),
-            Phase::Position { length, .. } => self.try_suffix(length + 1),
+            Phase::Suffix { length } | Phase::Position { length, .. } => self.try_suffix(length + 1),
             Phase::Wildcards { length, kept, anchored } => self.finish(activations, length, kept, anchored),
             Phase::Done(_) => {}
         }
@@ -126,7 +125,8 @@ impl Search {
         let suffix = self.suffix(length);
         // A token that is the padding token cannot be told from a wildcard, and is kept as it is.
         let salient = suffix.iter().map(|&token| {
-            token == self.frame.padding || remaining.next().is_none_or(|&left| !(left > KEPT * kept))
+            token == self.frame.padding
+                || remaining.next().is_none_or(|&left| left.is_nan() || left <= KEPT * kept)
         });
         let salient: Vec<bool> = salient.collect();
         self.phase = Phase::Done(Pattern::of_example(suffix, &salient, anchored, kept));

@@ -33,7 +33,10 @@ impl WindowStatistics {
     /// If the columns go beyond `width` or the rows are not whole.
     pub fn compute(&mut self, rows: &[f32], width: usize, first: usize) {
         let units = self.min.len();
-        assert!(first + units <= width && rows.len() % width == 0, "statistics: the rows have another width");
+        assert!(
+            first + units <= width && rows.len().is_multiple_of(width),
+            "statistics: the rows have another width"
+        );
         self.powers.iter_mut().for_each(|sums| sums.fill(0.0));
         self.min.fill(f32::INFINITY);
         self.max.fill(f32::NEG_INFINITY);
