@@ -39,6 +39,16 @@ pub(crate) fn exp(x: f32) -> f32 {
     exp_sum(x, 0.0)
 }
 
+/// eˣ for weights that are summed: 0 below e^−87.3, where eˣ leaves the normal numbers.
+///
+/// Subnormal results stall the vector unit for a hundred cycles, and masked scores (x = −∞) would pass through them.
+#[inline(always)]
+pub(crate) fn exp_weight(x: f32) -> f32 {
+    const SMALLEST: f32 = -87.3;
+    let value = exp(if x < SMALLEST { SMALLEST } else { x });
+    if x < SMALLEST { 0.0 } else { value }
+}
+
 /// 2ⁿ for −126 ≤ n ≤ 127.
 #[inline(always)]
 fn power_of_two(n: i32) -> f32 {
@@ -102,6 +112,18 @@ mod tests {
         assert_eq!(exp(f32::NEG_INFINITY), 0.0);
         assert!(exp(-100.0) > 0.0, "subnormals are kept");
         assert!(exp(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn weights_are_normal_or_zero() {
+        for x in grid(-87.3, 0.0) {
+            assert_eq!(exp_weight(x).to_bits(), exp(x).to_bits());
+            assert!(exp_weight(x).is_normal(), "{x}");
+        }
+        for x in [-87.4, -100.0, f32::NEG_INFINITY] {
+            assert_eq!(exp_weight(x).to_bits(), 0);
+        }
+        assert!(exp_weight(f32::NAN).is_nan());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Softmax and log-softmax of one row: softmax(x)ᵢ = exp(xᵢ − max x) / Σⱼ exp(xⱼ − max x).
 
-use crate::elementary::exp;
+use crate::elementary::{exp, exp_weight};
 use crate::multiversion::multiversion;
 use crate::reduce::{maximum, sum_of};
 
@@ -12,7 +12,7 @@ multiversion! {
     pub fn softmax(row: &mut [f32]) {
         let max = maximum(row, f32::NEG_INFINITY);
         for value in row.iter_mut() {
-            *value = exp(*value - max);
+            *value = exp_weight(*value - max);
         }
         let total: f64 = row.chunks(PARTIAL).map(|part| f64::from(sum_of(part, |value| value))).sum();
         let factor = (1.0 / total) as f32;

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::elementary::{exp, tanh};
+use crate::elementary::{exp_weight, tanh};
 use crate::matrix_product::LANES;
 use crate::multiversion::multiversion;
 use crate::reduce::maximum;
@@ -38,11 +38,11 @@ multiversion! {
         let mut sums = [0.0_f32; LANES];
         for lanes in scores.as_chunks_mut::<LANES>().0 {
             for (score, sum) in lanes.iter_mut().zip(&mut sums) {
-                *score = exp(*score - reference);
+                *score = exp_weight(*score - reference);
                 *sum += *score;
             }
         }
-        let rescale = exp(state.max - reference);
+        let rescale = exp_weight(state.max - reference);
         *state = RowState { max, sum: state.sum.mul_add(rescale, sums.iter().sum()) };
         rescale
     }

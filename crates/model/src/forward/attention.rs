@@ -3,13 +3,12 @@
 
 use std::ops::{ControlFlow, Range};
 
-use glossator_kernels::{Attention, HeadView, NormOutputs, Outputs};
+use glossator_kernels::{Attention, Buffer, HeadView, NormOutputs, Outputs};
 
 use super::branch::{Branch, BranchScratch};
 use super::cache::{KeyValueCache, LayerCache};
 use super::pass::Pass;
 use super::plan::Touch;
-use super::rows::sized;
 use super::scratch::Scratch;
 use super::weights::norm;
 use crate::checkpoint::NormWeights;
@@ -30,7 +29,7 @@ impl Pass<'_> {
         self.norm(
             &norm(architecture.norm, &weights.ln1),
             [Site::Ln1Scale, Site::Ln1Normalized].map(|site| HookPoint::block(layer, site)),
-            &scratch.resid[..length],
+            &scratch.resid.as_slice()[..length],
             &mut scratch.normed,
             &mut scratch.norm,
         )?;
@@ -49,13 +48,13 @@ impl Pass<'_> {
             branch.compute(self, scratch.z.operand(), length, buffers)?;
             return ControlFlow::Continue(());
         }
-        branch.add_to(self, scratch.z.operand(), &mut scratch.resid[..length], buffers)
+        branch.add_to(self, scratch.z.operand(), scratch.resid.sized(length), buffers)
     }
 
     /// One product for queries, keys and values, `[tokens, q | k | v]`.
     fn project(&self, layer: usize, scratch: &mut Scratch) -> ControlFlow<()> {
         let [q, k, v] = self.columns();
-        let qkv = sized(&mut scratch.qkv, self.group.rows() * v.end);
+        let qkv = scratch.qkv.sized(self.group.rows() * v.end);
         self.decoder.layers[layer].qkv.product(self.threads).run(scratch.normed.operand(), qkv);
         for (site, columns) in [(Site::Q, q), (Site::K, k), (Site::V, v.clone())] {
             let hook = HookPoint::block(layer, site);
@@ -76,7 +75,7 @@ impl Pass<'_> {
         let weights = &self.decoder.layers[layer];
         let [q, k, v] = self.columns();
         let stride = v.end;
-        let qkv = &mut scratch.qkv[..self.group.rows() * stride];
+        let qkv = scratch.qkv.sized(self.group.rows() * stride);
         let parts = [
             (Site::RotQ, q, weights.q_norm.as_ref(), architecture.n_heads),
             (Site::RotK, k, weights.k_norm.as_ref(), architecture.n_kv_heads),
@@ -107,10 +106,10 @@ impl Pass<'_> {
         qkv: &mut [f32],
         stride: usize,
         columns: Range<usize>,
-        copy: &mut Vec<f32>,
+        copy: &mut Buffer<f32>,
     ) {
         let norm = norm(self.decoder.architecture.norm, weights);
-        let copy = sized(copy, columns.len());
+        let copy = copy.sized(columns.len());
         for row in qkv.chunks_exact_mut(stride) {
             let heads = &mut row[columns.clone()];
             copy.copy_from_slice(heads);
@@ -124,7 +123,7 @@ impl Pass<'_> {
         let cached = cache.map(|cache| {
             let [_, k, v] = self.columns();
             let layer = cache.layer(layer);
-            for row in scratch.qkv[..self.group.rows() * v.end].chunks_exact(v.end) {
+            for row in scratch.qkv.as_slice()[..self.group.rows() * v.end].chunks_exact(v.end) {
                 layer.keys.extend_from_slice(&row[k.clone()]);
                 layer.values.extend_from_slice(&row[v.clone()]);
             }
@@ -138,12 +137,12 @@ impl Pass<'_> {
         if scores == Touch::None && pattern == Touch::None {
             for sequence in 0..self.group.sequences.len() {
                 let rows = self.group.sequence_rows(sequence);
-                let heads = self.heads(&scratch.qkv, cached, rows.clone());
+                let heads = self.heads(scratch.qkv.as_slice(), cached, rows.clone());
                 let part = narrowed(&mut outputs, rows.clone(), architecture.q_width());
                 self.kernel(layer).attend(heads.q, heads.k, heads.v, rows.len(), self.first_position, part);
             }
         } else {
-            self.mix_explicitly(layer, &scratch.qkv, cached, &mut scratch.pairs, &mut outputs)?;
+            self.mix_explicitly(layer, scratch.qkv.as_slice(), cached, &mut scratch.pairs, &mut outputs)?;
         }
         if touch == Touch::None {
             return ControlFlow::Continue(());
@@ -157,13 +156,13 @@ impl Pass<'_> {
         layer: usize,
         qkv: &[f32],
         cached: Option<&LayerCache>,
-        pairs: &mut Vec<f32>,
+        pairs: &mut Buffer<f32>,
         outputs: &mut Outputs<'_>,
     ) -> ControlFlow<()> {
         let n_heads = self.decoder.architecture.n_heads;
         let sequences = || (0..self.group.sequences.len()).map(|index| self.group.sequence_rows(index));
         let area = |rows: &Range<usize>| n_heads * rows.len() * (self.first_position + rows.len());
-        let pairs = sized(pairs, sequences().map(|rows| area(&rows)).sum());
+        let pairs = pairs.sized(sequences().map(|rows| area(&rows)).sum());
         let mut first = 0;
         for rows in sequences() {
             let part = &mut pairs[first..first + area(&rows)];

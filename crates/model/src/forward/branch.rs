@@ -2,12 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use glossator_kernels::Operand;
+use glossator_kernels::{Buffer, Operand};
 
 use super::norm::NormBuffers;
 use super::pass::{Pass, add};
 use super::plan::Touch;
-use super::rows::sized;
 use super::weights::{PackedLinear, norm};
 use crate::checkpoint::NormWeights;
 use crate::hook::{BlockSite, HookPoint};
@@ -23,8 +22,8 @@ pub(super) struct Branch<'a> {
 
 /// The buffers that the end of a branch works in.
 pub(super) struct BranchScratch<'a> {
-    pub(super) branch: &'a mut Vec<f32>,
-    pub(super) copy: &'a mut Vec<f32>,
+    pub(super) branch: &'a mut Buffer<f32>,
+    pub(super) copy: &'a mut Buffer<f32>,
     pub(super) norm: &'a mut NormBuffers,
 }
 
@@ -55,12 +54,12 @@ impl Branch<'_> {
         scratch: BranchScratch<'s>,
     ) -> ControlFlow<(), &'s mut [f32]> {
         let BranchScratch { branch, copy, norm: buffers } = scratch;
-        let branch = sized(branch, length);
+        let branch = branch.sized(length);
         self.output.product(pass.threads).run(input, branch);
         if let Some(weights) = self.post_norm {
             let norm = norm(pass.decoder.architecture.norm, weights);
             let hooks = [self.sites[0], self.sites[1]].map(|site| HookPoint::block(self.layer, site));
-            let copy = sized(copy, length);
+            let copy = copy.sized(length);
             copy.copy_from_slice(branch);
             pass.norm_wide(&norm, hooks, copy, branch, buffers)?;
         }

@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use super::branch::{Branch, BranchScratch};
 use super::pass::Pass;
 use super::plan::Touch;
-use super::rows::sized;
 use super::scratch::Scratch;
 use super::weights::norm;
 use crate::hook::{BlockSite as Site, HookPoint};
@@ -19,13 +18,13 @@ impl Pass<'_> {
         self.norm(
             &norm(architecture.norm, weights.ln2.as_ref().unwrap_or(&weights.ln1)),
             [Site::Ln2Scale, Site::Ln2Normalized].map(|site| HookPoint::block(layer, site)),
-            &scratch.resid[..length],
+            &scratch.resid.as_slice()[..length],
             &mut scratch.normed,
             &mut scratch.norm,
         )?;
         if architecture.parallel_residual {
             // Attention has read and kept its output apart; from here on the stream is no longer the input.
-            super::pass::add(&mut scratch.resid[..length], &scratch.branch[..length]);
+            super::pass::add(scratch.resid.sized(length), &scratch.branch.as_slice()[..length]);
         }
         self.neurons(layer, scratch)?;
         Branch {
@@ -37,7 +36,7 @@ impl Pass<'_> {
         .add_to(
             self,
             scratch.post.operand(),
-            &mut scratch.resid[..length],
+            scratch.resid.sized(length),
             BranchScratch { branch: &mut scratch.branch, copy: &mut scratch.copy, norm: &mut scratch.norm },
         )
     }
@@ -53,7 +52,7 @@ impl Pass<'_> {
             || gated && self.touch_block(layer, Site::MlpPreLinear) != Touch::None;
         if before {
             let stride = if gated { 2 * d_mlp } else { d_mlp };
-            let buffer = sized(&mut scratch.mlp_in, self.group.rows() * stride);
+            let buffer = scratch.mlp_in.sized(self.group.rows() * stride);
             product.run(scratch.normed.operand(), buffer);
             self.visit_columns(HookPoint::block(layer, Site::MlpPre), buffer, stride, 0, &mut scratch.copy)?;
             if gated {

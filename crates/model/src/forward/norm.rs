@@ -5,20 +5,20 @@
 
 use std::ops::ControlFlow;
 
-use glossator_kernels::{Norm, NormOutputs};
+use glossator_kernels::{Buffer, Norm, NormOutputs};
 
 use super::pass::Pass;
 use super::plan::Touch;
-use super::rows::{Rows, sized};
+use super::rows::Rows;
 use crate::hook::HookPoint;
 
 /// Buffers for a norm that is looked at.
 #[derive(Default)]
 pub(super) struct NormBuffers {
     /// Divisors `[rows]`.
-    scale: Vec<f32>,
+    scale: Buffer<f32>,
     /// Divided rows `[rows, width]`.
-    standardized: Vec<f32>,
+    standardized: Buffer<f32>,
 }
 
 impl Pass<'_> {
@@ -40,8 +40,8 @@ impl Pass<'_> {
             return ControlFlow::Continue(());
         }
         let rows = x.len() / norm.weight.len();
-        let scale = sized(&mut buffers.scale, rows);
-        let standardized = sized(&mut buffers.standardized, x.len());
+        let scale = buffers.scale.sized(rows);
+        let standardized = buffers.standardized.sized(x.len());
         norm.apply(
             x,
             NormOutputs {
@@ -72,8 +72,8 @@ impl Pass<'_> {
             norm.apply(x, NormOutputs { f32: Some(out), ..NormOutputs::default() });
             return ControlFlow::Continue(());
         }
-        let scale = sized(&mut buffers.scale, x.len() / norm.weight.len());
-        let standardized = sized(&mut buffers.standardized, x.len());
+        let scale = buffers.scale.sized(x.len() / norm.weight.len());
+        let standardized = buffers.standardized.sized(x.len());
         norm.apply(
             x,
             NormOutputs { scale: Some(scale), standardized: Some(standardized), ..NormOutputs::default() },

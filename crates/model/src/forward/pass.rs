@@ -4,12 +4,11 @@
 
 use std::ops::ControlFlow;
 
-use glossator_kernels::{Precision, Threads, gather_rows};
+use glossator_kernels::{Buffer, Precision, Threads, gather_rows};
 
 use super::cache::KeyValueCache;
 use super::groups::Group;
 use super::plan::{Plan, Touch};
-use super::rows::sized;
 use super::scratch::Scratch;
 use super::weights::norm;
 use super::{Decoder, RotaryTables};
@@ -52,7 +51,7 @@ impl Pass<'_> {
     /// Token and position embeddings into the residual stream.
     fn embed(&self, tokens: &[u32], scratch: &mut Scratch) -> ControlFlow<()> {
         let d_model = self.decoder.architecture.d_model;
-        let resid = sized(&mut scratch.resid, tokens.len() * d_model);
+        let resid = scratch.resid.sized(tokens.len() * d_model);
         gather_rows(&self.decoder.embedding.data, d_model, tokens, resid);
         let scale = self.decoder.architecture.embedding_scale;
         if scale.to_bits() != 1f32.to_bits() {
@@ -66,7 +65,7 @@ impl Pass<'_> {
             .flat_map(|sequence| 0..self.group.sequence_rows(sequence).len())
             .map(|position| (self.first_position + position) as u32)
             .collect();
-        let added = sized(&mut scratch.branch, resid.len());
+        let added = scratch.branch.sized(resid.len());
         gather_rows(&table.data, d_model, &positions, added);
         self.visit(HookPoint::PosEmbed, added)?;
         add(resid, added);
@@ -81,13 +80,13 @@ impl Pass<'_> {
         cache: Option<&mut KeyValueCache>,
     ) -> ControlFlow<()> {
         let length = self.group.rows() * self.decoder.architecture.d_model;
-        self.visit_block(layer, BlockSite::ResidPre, &mut scratch.resid[..length])?;
+        self.visit_block(layer, BlockSite::ResidPre, scratch.resid.sized(length))?;
         self.attention(layer, scratch, cache)?;
         if !self.decoder.architecture.parallel_residual {
-            self.visit_block(layer, BlockSite::ResidMid, &mut scratch.resid[..length])?;
+            self.visit_block(layer, BlockSite::ResidMid, scratch.resid.sized(length))?;
         }
         self.mlp(layer, scratch)?;
-        self.visit_block(layer, BlockSite::ResidPost, &mut scratch.resid[..length])
+        self.visit_block(layer, BlockSite::ResidPost, scratch.resid.sized(length))
     }
 
     fn finish(&self, scratch: &mut Scratch, logits: Option<&mut [f32]>) -> ControlFlow<()> {
@@ -96,7 +95,7 @@ impl Pass<'_> {
         self.norm(
             &norm(architecture.norm, &self.decoder.final_norm),
             [HookPoint::LnFinalScale, HookPoint::LnFinalNormalized],
-            &scratch.resid[..length],
+            &scratch.resid.as_slice()[..length],
             &mut scratch.normed,
             &mut scratch.norm,
         )?;
@@ -164,14 +163,14 @@ impl Pass<'_> {
         buffer: &mut [f32],
         stride: usize,
         first: usize,
-        copy: &mut Vec<f32>,
+        copy: &mut Buffer<f32>,
     ) -> ControlFlow<()> {
         let touch = self.touch(hook);
         if touch == Touch::None {
             return ControlFlow::Continue(());
         }
         let width = hook.width(&self.decoder.architecture);
-        let copy = sized(copy, buffer.len() / stride * width);
+        let copy = copy.sized(buffer.len() / stride * width);
         for (row, copied) in buffer.chunks_exact(stride).zip(copy.chunks_exact_mut(width)) {
             copied.copy_from_slice(&row[first..first + width]);
         }

@@ -41,11 +41,3 @@ impl Rows {
         }
     }
 }
-
-/// The first `length` elements of a buffer that only ever grows.
-pub(super) fn sized<T: Clone + Default>(buffer: &mut Vec<T>, length: usize) -> &mut [T] {
-    if buffer.len() < length {
-        buffer.resize(length, T::default());
-    }
-    &mut buffer[..length]
-}

@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use glossator_kernels::Buffer;
+
 use super::norm::NormBuffers;
 use super::rows::Rows;
 
@@ -9,23 +11,23 @@ use super::rows::Rows;
 #[derive(Default)]
 pub(super) struct Scratch {
     /// The residual stream `[tokens, d_model]`.
-    pub(super) resid: Vec<f32>,
+    pub(super) resid: Buffer<f32>,
     /// The normalised stream `[tokens, d_model]`.
     pub(super) normed: Rows,
     /// Queries, keys and values `[tokens, q | k | v]`.
-    pub(super) qkv: Vec<f32>,
+    pub(super) qkv: Buffer<f32>,
     /// Mixed values `[tokens, n_heads · d_head]`.
     pub(super) z: Rows,
     /// Scores or patterns of all sequences, when they are asked for.
-    pub(super) pairs: Vec<f32>,
+    pub(super) pairs: Buffer<f32>,
     /// What attention or MLP adds `[tokens, d_model]`, when it is needed by itself.
-    pub(super) branch: Vec<f32>,
+    pub(super) branch: Buffer<f32>,
     /// Gate and up before the activation function, when they are asked for.
-    pub(super) mlp_in: Vec<f32>,
+    pub(super) mlp_in: Buffer<f32>,
     /// The neurons `[tokens, d_mlp]`.
     pub(super) post: Rows,
     /// Contiguous copies for hooks and per-head norms.
-    pub(super) copy: Vec<f32>,
+    pub(super) copy: Buffer<f32>,
     /// Divisors and divided rows of a norm that is looked at.
     pub(super) norm: NormBuffers,
 }
