@@ -45,8 +45,8 @@ export function pieces(token: string, spaces = false): Piece[] {
 }
 
 /** The same as plain text, for labels and tooltips. */
-export function visible(token: string): string {
-  return pieces(token, true)
+export function visible(token: string, spaces = true): string {
+  return pieces(token, spaces)
     .map((piece) => piece.text)
     .join("");
 }

@@ -75,7 +75,8 @@ fn conditions(query: &ListQuery) -> (String, Vec<Value>) {
         values.push(Value::from(density));
     }
     if let Some(explainer) = &query.explainer {
-        filter.push("EXISTS (SELECT 1 FROM explanations x WHERE x.unit = u.id AND x.explainer = ?)");
+        // An explainer may have few units of many: its list is walked, not all units.
+        filter.push("u.id IN (SELECT unit FROM explanations WHERE explainer = ?)");
         values.push(Value::from(explainer.clone()));
     }
     if query.explained {
