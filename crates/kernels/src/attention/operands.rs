@@ -8,8 +8,9 @@ use std::ops::Range;
 use half::bf16;
 
 use super::HeadView;
-use crate::convert::narrow;
+use crate::convert::{narrow, round_bits};
 use crate::matrix_product::{Element, LANES, TILE_ROWS, pack_bf16, pack_f32};
+use crate::multiversion::multiversion;
 
 /// A number type that attention multiplies in.
 pub(super) trait Operand: Element {
@@ -55,12 +56,24 @@ impl Operand for bf16 {
         pack_bf16(keys, block);
     }
 
-    fn pack_values<'v>(values: impl Iterator<Item = &'v [f32]>, block: &mut [Self]) {
-        for (key, value) in values.enumerate() {
-            let pairs = &mut block[key / 2 * 2 * LANES..][..2 * LANES];
-            for (target, value) in pairs.iter_mut().skip(key % 2).step_by(2).zip(value) {
-                *target = bf16::from_f32(*value);
-            }
+    fn pack_values<'v>(mut values: impl Iterator<Item = &'v [f32]>, block: &mut [Self]) {
+        for pairs in block.chunks_exact_mut(2 * LANES) {
+            let Some(even) = values.next() else { break };
+            interleave(even, values.next().unwrap_or(&[]), bytemuck::cast_slice_mut(pairs));
+        }
+    }
+}
+
+multiversion! {
+    /// Rounds up to 16 coordinates of two values to pairs.
+    fn interleave(even: &[f32], odd: &[f32], pairs: &mut [u32]) {
+        let padded = |value: &[f32]| {
+            let mut lanes = [0.0; LANES];
+            lanes[..value.len()].copy_from_slice(value);
+            lanes
+        };
+        for ((pair, even), odd) in pairs.iter_mut().zip(padded(even)).zip(padded(odd)) {
+            *pair = u32::from(round_bits(even)) | u32::from(round_bits(odd)) << 16;
         }
     }
 }

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use super::tile::LANES;
 use crate::aligned::AlignedBuffer;
+use crate::convert::narrow;
 
 /// The number format that a matrix product multiplies in; sums are always f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,11 +142,12 @@ pub(crate) fn pack_f32(rows: &[&[f32]], block: &mut [f32]) {
 
 /// Packs up to 16 rows of a weight into a zeroed bf16 block.
 pub(crate) fn pack_bf16(rows: &[&[f32]], block: &mut [bf16]) {
+    let block: &mut [u32] = bytemuck::cast_slice_mut(block);
+    let mut pairs = vec![0_u32; block.len() / LANES];
     for (lane, row) in rows.iter().enumerate() {
-        for (pairs, values) in block.chunks_exact_mut(2 * LANES).zip(row.chunks(2)) {
-            for (target, value) in pairs[2 * lane..].iter_mut().zip(values) {
-                *target = bf16::from_f32(*value);
-            }
+        narrow(row, &mut bytemuck::cast_slice_mut(&mut pairs)[..row.len()]);
+        for (line, pair) in block.chunks_exact_mut(LANES).zip(&pairs) {
+            line[lane] = *pair;
         }
     }
 }
