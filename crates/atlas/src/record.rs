@@ -79,8 +79,8 @@ pub struct HistogramBucket {
     pub count: u64,
 }
 
-/// An interval of the distribution of the window maximum, with what it really covers: `low ≤ x < high`, or
-/// `low ≤ x ≤ high` where `high` is the unit's largest value. It may be empty.
+/// An interval of the distribution of the window maximum, with what it really covers: `low ≤ x < high`, and
+/// `x = high` too in the last interval that has windows. It may be empty.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QuantileInterval {
     /// Nominal lower quantile, one of [`crate::QUANTILES`].

@@ -187,5 +187,9 @@ fn generation_repeats_and_reports() {
 fn doctor_sees_that_an_untrained_model_guesses() {
     let output = glossator(&["doctor", &reference("goldens/llama"), "--max-tokens", "100"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    insta::assert_snapshot!(without_fractions(&String::from_utf8(output.stdout).unwrap()));
+    let text = without_fractions(&String::from_utf8(output.stdout).unwrap());
+    // Which tokens tie in bf16 depends on the processor.
+    let (findings, bf16): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| !line.contains(" bf16 "));
+    assert_eq!(bf16.len(), 1);
+    insta::assert_snapshot!(findings.join("\n"));
 }

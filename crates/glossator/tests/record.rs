@@ -183,7 +183,7 @@ fn a_run_file_gives_the_same_run_and_flags_override_it() {
         assert!(!output.status.success() && errors.contains(message), "{errors}");
     };
     refused(again(&["--atlas", &path("one"), "--seed", "5"]), "holds another run");
-    refused(again(&["--atlas", &path("four"), "--memory-limit", "1"]), "--memory-limit");
+    refused(again(&["--atlas", &path("four"), "--memory-limit", "0"]), "--memory-limit");
     fs::write(directory.path().join("wrong.toml"), "colour = \"red\"").unwrap();
     let mut wrong = Command::new(cargo_bin("glossator"));
     wrong.args(["record", "--run", &path("wrong.toml"), "--atlas", &path("five")]);

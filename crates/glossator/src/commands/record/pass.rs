@@ -29,16 +29,13 @@ impl Prepared {
             self.check_same_run(directory)?;
             output::note(&format!("{} is recorded already; finishing what is missing", directory.display()));
         } else {
-            let checkpoint = directory.join(CHECKPOINT);
             let recorded = self.pass(directory, Shard::WHOLE, interval, &mut summary)?;
             let started = Instant::now();
             self.write_records(directory, &recorded.recorder)?;
             summary.writing = started.elapsed().as_secs_f64();
-            if checkpoint.exists() {
-                fs::remove_file(&checkpoint)
-                    .with_context(|| format!("cannot remove {}", checkpoint.display()))?;
-            }
         }
+        // Also after a run that was killed between the manifest and this line.
+        remove_checkpoint(&directory.join(CHECKPOINT))?;
         finish(directory, &self.model, self.settings.units(), &mut summary)?;
         Ok(summary)
     }
@@ -59,11 +56,7 @@ impl Prepared {
         recorded.run_file.clone_from(&self.run_file);
         recorded.save(out)?;
         summary.writing = started.elapsed().as_secs_f64();
-        let checkpoint = directory.join(checkpoint_name(shard));
-        if checkpoint.exists() {
-            fs::remove_file(&checkpoint)
-                .with_context(|| format!("cannot remove {}", checkpoint.display()))?;
-        }
+        remove_checkpoint(&directory.join(checkpoint_name(shard)))?;
         Ok(summary)
     }
 
@@ -142,6 +135,16 @@ impl Prepared {
             );
         }
         Ok(())
+    }
+}
+
+/// Removes a checkpoint that is no longer needed, if there is one.
+fn remove_checkpoint(checkpoint: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(checkpoint) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", checkpoint.display()))
+        }
+        _ => Ok(()),
     }
 }
 
