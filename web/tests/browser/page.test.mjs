@@ -64,7 +64,7 @@ describe("the served page", () => {
     assert.equal((await rows()).length, 50);
     const sorted = page.locator('th[aria-sort="descending"]');
     assert.match(await sorted.innerText(), /Neuron2Graph/);
-    const scores = (await page.locator("tbody tr .score:nth-of-type(4) .number").allInnerTexts()).map(Number);
+    const scores = (await page.locator("tbody tr .score:nth-of-type(3) .number").allInnerTexts()).map(Number);
     assert.equal(scores.length, 50);
     assert.deepEqual(scores, scores.toSorted((a, b) => b - a));
   });
