@@ -19,7 +19,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::ExplainError;
 
-/// A set of units, independent of an atlas until [`Selector::units`].
+/// A set of units, independent of an atlas until [`Selector::union`].
 #[derive(Debug, Clone)]
 pub struct Selector {
     text: String,

@@ -1,7 +1,7 @@
 //! The HTTP API, the embedded page, and the static export of both.
 //!
 //! A [`Library`] turns an atlas into the JSON documents of `docs/reference/http-api.md`; [`serve`] answers
-//! requests with them, and [`export`] writes them as files that the same page opens without a server.
+//! requests with them, and the static export writes them as files that the same page opens without a server.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod document;

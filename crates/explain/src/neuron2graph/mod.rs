@@ -7,7 +7,7 @@
 //!
 //! Where it departs from the published form, on purpose:
 //!
-//! - sequences begin with a lead token ([`frame`]), because the first position of many models is unlike the others;
+//! - sequences begin with a lead token (see `frame`), because the first position of many models is unlike the others;
 //! - a suffix that only works at the beginning of a sequence is lengthened, and anchored only if it is the whole text;
 //! - prediction follows exact and wildcard branches and takes the longest match (the original takes the exact branch
 //!   where there is one, never turns back, and stops at the shortest match);
