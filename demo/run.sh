@@ -9,7 +9,7 @@ directory=$1
 glossator=${GLOSSATOR:-target/release/glossator}
 atlas=$directory/smollm2.atlas
 # Neurons that Neuron2Graph explains, drawn at random over all layers.
-sample='random:300@0'
+sample='random:200@0'
 
 start=$SECONDS
 "$glossator" record --atlas "$atlas" --model "$directory/SmolLM2-135M-Instruct.Q4_1.gguf" \
