@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use common::{Bytes, plan};
 use glossator_corpus::{BadLine, Corpus, CorpusError, CorpusPlan, Format, InvalidUtf8};
+use parquet::basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, Int32Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
@@ -42,9 +43,13 @@ fn jsonl(texts: &[&str]) -> Vec<u8> {
 
 /// A table with the columns `id` and `text`, two rows a row group; an empty text is written as a null.
 fn parquet(texts: &[&[u8]]) -> Vec<u8> {
+    parquet_with(texts, Compression::UNCOMPRESSED)
+}
+
+fn parquet_with(texts: &[&[u8]], compression: Compression) -> Vec<u8> {
     let schema = "message table { required int32 id; optional binary text (string); }";
     let schema = Arc::new(parse_message_type(schema).unwrap());
-    let properties = Arc::new(WriterProperties::builder().build());
+    let properties = Arc::new(WriterProperties::builder().set_compression(compression).build());
     let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties).unwrap();
     for rows in texts.chunks(2) {
         let mut group = writer.next_row_group().unwrap();
@@ -66,6 +71,24 @@ fn write(directory: &Path, name: &str, bytes: &[u8]) -> CorpusPlan {
     let path = directory.join(name);
     std::fs::write(&path, bytes).unwrap();
     CorpusPlan { sources: vec![path], ..plan(directory) }
+}
+
+#[test]
+fn every_parquet_codec_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let rows = TEXTS.map(str::as_bytes);
+    let expected = open(&write(directory.path(), "plain.parquet", &parquet(&rows))).unwrap();
+    for compression in [
+        Compression::SNAPPY,
+        Compression::GZIP(GzipLevel::default()),
+        Compression::BROTLI(BrotliLevel::default()),
+        Compression::LZ4_RAW,
+        Compression::ZSTD(ZstdLevel::default()),
+    ] {
+        let table = parquet_with(&rows, compression);
+        let corpus = open(&write(directory.path(), "packed.parquet", &table)).unwrap();
+        assert!(corpus.windows().eq(expected.windows()), "{compression}");
+    }
 }
 
 #[test]

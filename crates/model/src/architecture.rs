@@ -7,6 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::hook::HookPoint;
+
 /// The model family, as its configuration file names it. The forward pass never asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -104,6 +106,17 @@ pub struct RotarySpec {
     pub attention_factor: f32,
 }
 
+/// A dictionary that has been spliced into the decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DictionarySpec {
+    /// The hook point of its features.
+    pub hook: HookPoint,
+    /// How many it has.
+    pub features: usize,
+    /// Whether it writes to the place it reads, so that changing a feature changes the place. A transcoder does not.
+    pub writes_back: bool,
+}
+
 /// The full description of a decoder. Sizes are numbers of scalars.
 #[allow(clippy::struct_excessive_bools, reason = "each is an independent property of the family")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -152,6 +165,9 @@ pub struct Architecture {
     pub layers: Vec<LayerSpec>,
     /// The rotary embeddings that the layers refer to.
     pub rotaries: Vec<RotarySpec>,
+    /// Dictionaries that were spliced in after loading; empty in every checkpoint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dictionaries: Vec<DictionarySpec>,
 }
 
 impl Architecture {
@@ -163,6 +179,11 @@ impl Architecture {
     /// Width of all key (or value) heads together, `n_kv_heads · d_head`.
     pub fn kv_width(&self) -> usize {
         self.n_kv_heads * self.d_head
+    }
+
+    /// The spliced dictionary with this hook point.
+    pub fn dictionary(&self, hook: HookPoint) -> Option<&DictionarySpec> {
+        self.dictionaries.iter().find(|dictionary| dictionary.hook == hook)
     }
 
     /// The rotary embedding of a layer, if it has one.

@@ -3,9 +3,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use glossator_kernels::Threads;
+use glossator_kernels::{self as kernels, PackedMatrix, Product, Threads};
 
 use crate::checkpoint::Matrix;
+use crate::dictionary::FeatureDictionary;
 use crate::error::ModelError;
 use crate::hook::{BlockSite, HookPoint};
 use crate::model::Model;
@@ -31,7 +32,7 @@ impl Model {
     /// What each unit of a hook point writes to the residual stream per unit of activation,
     /// `[width, d_model]`: the columns of `W_down` for `mlp.hook_post`, the columns of `W_O` for
     /// `attn.hook_z`, and the basis vectors for what lives in the stream itself (`hook_resid_*`,
-    /// `hook_attn_out`, `hook_mlp_out`, embeddings). Post-norms (Gemma) are not linear and not included.
+    /// `hook_attn_out`, `hook_mlp_out`, embeddings). For features, their decoder rows brought into the stream. Post-norms (Gemma) are not linear and not included.
     ///
     /// # Errors
     /// [`ModelError::NoDirection`] for other hook points.
@@ -119,6 +120,9 @@ impl Model {
         use BlockSite as S;
         let what = if way == Way::Input { "input" } else { "output" };
         let none = || ModelError::NoDirection { unit: hook.to_string(), what };
+        if let Some(dictionary) = self.dictionary(hook) {
+            return self.feature_directions(dictionary.as_ref(), hook, way).ok_or_else(none);
+        }
         if !hook.exists_in(self.architecture()) {
             return Err(none());
         }
@@ -142,6 +146,39 @@ impl Model {
             (Way::Input, S::K) => Ok(layer()?.k.weight),
             (Way::Input, S::V) => Ok(layer()?.v.weight),
             _ => Err(none()),
+        }
+    }
+}
+
+impl Model {
+    /// What features read from or write to the residual stream, `[features, d_model]`: their encoder or decoder rows,
+    /// if the dictionary lives in the stream, else those rows times the directions of the place that it writes to.
+    fn feature_directions(
+        &self,
+        dictionary: &dyn FeatureDictionary,
+        hook: HookPoint,
+        way: Way,
+    ) -> Option<Matrix> {
+        let in_stream = |place: HookPoint| {
+            use BlockSite as S;
+            matches!(place.site(), Some(S::ResidPre | S::ResidMid | S::ResidPost | S::AttnOut | S::MlpOut))
+        };
+        match way {
+            Way::Input => in_stream(hook.base()).then(|| dictionary.encoder()),
+            Way::Output if in_stream(dictionary.writes_to()) => Some(dictionary.decoder()),
+            Way::Output => {
+                let rows = dictionary.decoder();
+                let directions = transposed(&self.read_directions(dictionary.writes_to(), way).ok()?);
+                let packed = PackedMatrix::pack(
+                    &directions.data,
+                    directions.rows,
+                    directions.cols,
+                    kernels::Precision::F32,
+                );
+                let mut data = vec![0.0; rows.rows * directions.rows];
+                Product::new(&packed).threads(Threads::All).run(rows.data.as_slice(), &mut data);
+                Some(Matrix { rows: rows.rows, cols: directions.rows, data })
+            }
         }
     }
 }

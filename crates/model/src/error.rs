@@ -138,6 +138,14 @@ pub enum ModelError {
         /// What is wrong and what would be right.
         message: String,
     },
+    /// A dictionary cannot be spliced in at a hook point.
+    #[error("the dictionary does not fit {hook}: {message}")]
+    Splice {
+        /// The place it would read.
+        hook: String,
+        /// Why it cannot.
+        message: String,
+    },
     /// A direction or vector of the wrong width.
     #[error("{what} has {found} values, but {expected} are needed")]
     Width {

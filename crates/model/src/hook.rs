@@ -2,6 +2,9 @@
 //!
 //! Values are those of the original model: nothing is folded, centred or rescaled, unlike
 //! TransformerLens' default loading. Shapes are per token unless noted.
+//!
+//! A dictionary spliced into the model ([`Model::splice`](crate::Model::splice)) adds a hook point of its own,
+//! `hook_sae_acts_post` below the place it reads, as SAELens names it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +16,7 @@ use crate::error::ModelError;
 
 /// A named place in the forward pass. `Display` and `FromStr` round-trip through its TransformerLens
 /// name; the order is the order of execution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum HookPoint {
     /// `hook_embed` `[d_model]`: the token embedding, scaled where the family scales it.
@@ -27,11 +30,22 @@ pub enum HookPoint {
         /// The place in it.
         site: BlockSite,
     },
+    /// `blocks.{layer}.….hook_sae_acts_post` `[features]`: the features of the dictionary that reads a place inside a
+    /// block.
+    Features {
+        /// The block, from 0.
+        layer: u16,
+        /// The place that the dictionary reads.
+        site: BlockSite,
+    },
     /// `ln_final.hook_scale` `[1]`: as [`BlockSite::Ln1Scale`].
     LnFinalScale,
     /// `ln_final.hook_normalized` `[d_model]`: as [`BlockSite::Ln1Normalized`].
     LnFinalNormalized,
 }
+
+/// The name of a dictionary's features below the place it reads.
+const FEATURES: &str = ".hook_sae_acts_post";
 
 /// A place inside a block, in the order of execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -153,15 +167,38 @@ impl HookPoint {
         Self::block(layer, BlockSite::ResidPost)
     }
 
-    /// The block it lies in, if any.
-    pub fn layer(self) -> Option<usize> {
+    /// The features of the dictionary that reads this place, if one could: it lies in a block, and is neither pairwise
+    /// nor itself features.
+    pub fn features(self) -> Option<Self> {
         match self {
-            Self::Block { layer, .. } => Some(layer.into()),
+            Self::Block { layer, site } if !site.is_pairwise() => Some(Self::Features { layer, site }),
             _ => None,
         }
     }
 
-    /// The site inside its block, if it lies in one.
+    /// The place that the dictionary of these features reads; any other place itself.
+    #[must_use]
+    pub fn base(self) -> Self {
+        match self {
+            Self::Features { layer, site } => Self::Block { layer, site },
+            place => place,
+        }
+    }
+
+    /// Whether its values are a dictionary's features.
+    pub fn is_features(self) -> bool {
+        matches!(self, Self::Features { .. })
+    }
+
+    /// The block it lies in, if any.
+    pub fn layer(self) -> Option<usize> {
+        match self {
+            Self::Block { layer, .. } | Self::Features { layer, .. } => Some(layer.into()),
+            _ => None,
+        }
+    }
+
+    /// The site inside its block, if it is one; none for features.
     pub fn site(self) -> Option<BlockSite> {
         match self {
             Self::Block { site, .. } => Some(site),
@@ -174,10 +211,13 @@ impl HookPoint {
         self.site().is_some_and(BlockSite::is_pairwise)
     }
 
-    /// Units per token: `d_mlp` for `mlp.hook_post`, `d_model` for the residual stream, …
-    /// Pairwise hooks (scores and patterns) count their heads.
+    /// Units per token: `d_mlp` for `mlp.hook_post`, `d_model` for the residual stream, the number of features of a
+    /// spliced dictionary, … Pairwise hooks (scores and patterns) count their heads.
     pub fn width(self, architecture: &Architecture) -> usize {
         use BlockSite as S;
+        if self.is_features() {
+            return architecture.dictionary(self).map_or(0, |dictionary| dictionary.features);
+        }
         match self.site() {
             Some(S::Ln1Scale | S::Ln2Scale | S::Ln1PostScale | S::Ln2PostScale) => 1,
             Some(S::Q | S::RotQ | S::Z) => architecture.q_width(),
@@ -223,6 +263,7 @@ impl HookPoint {
         let (layer, site) = match self {
             Self::Embed | Self::LnFinalScale | Self::LnFinalNormalized => return true,
             Self::PosEmbed => return architecture.learned_positions,
+            Self::Features { .. } => return architecture.dictionary(self).is_some(),
             Self::Block { layer, site } => (usize::from(layer), site),
         };
         if layer >= architecture.n_layers {
@@ -242,7 +283,8 @@ impl HookPoint {
     /// Every hook point of an architecture, in the order of execution.
     pub fn all(architecture: &Architecture) -> Vec<Self> {
         let blocks = (0..architecture.n_layers)
-            .flat_map(|layer| BlockSite::ALL.map(|(site, _)| Self::block(layer, site)));
+            .flat_map(|layer| BlockSite::ALL.map(|(site, _)| Self::block(layer, site)))
+            .flat_map(|place| [Some(place), place.features()].into_iter().flatten());
         [Self::Embed, Self::PosEmbed]
             .into_iter()
             .chain(blocks)
@@ -252,12 +294,34 @@ impl HookPoint {
     }
 }
 
+impl Ord for HookPoint {
+    /// The order of execution: features follow the place they are read from.
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let order = |hook: &Self| match *hook {
+            Self::Embed => (0, 0, None, false),
+            Self::PosEmbed => (1, 0, None, false),
+            Self::Block { layer, site } => (2, layer, Some(site), false),
+            Self::Features { layer, site } => (2, layer, Some(site), true),
+            Self::LnFinalScale => (3, 0, None, false),
+            Self::LnFinalNormalized => (4, 0, None, false),
+        };
+        order(self).cmp(&order(other))
+    }
+}
+
+impl PartialOrd for HookPoint {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl fmt::Display for HookPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Embed => f.write_str("hook_embed"),
             Self::PosEmbed => f.write_str("hook_pos_embed"),
             Self::Block { layer, site } => write!(f, "blocks.{layer}.{}", site.name()),
+            Self::Features { layer, site } => write!(f, "blocks.{layer}.{}{FEATURES}", site.name()),
             Self::LnFinalScale => f.write_str("ln_final.hook_scale"),
             Self::LnFinalNormalized => f.write_str("ln_final.hook_normalized"),
         }
@@ -279,8 +343,13 @@ impl FromStr for HookPoint {
             let (layer, site) = name.strip_prefix("blocks.")?.split_once('.')?;
             let plain = layer == "0" || !layer.starts_with(['0', '+']);
             let layer = layer.parse().ok().filter(|_| plain)?;
+            let (site, features) = match site.strip_suffix(FEATURES) {
+                Some(site) => (site, true),
+                None => (site, false),
+            };
             let site = BlockSite::ALL.iter().find(|(_, known)| *known == site)?.0;
-            Some(Self::Block { layer, site })
+            let place = Self::Block { layer, site };
+            if features { place.features() } else { Some(place) }
         };
         in_block().ok_or_else(|| ModelError::UnknownHook { name: name.to_owned(), near: String::new() })
     }

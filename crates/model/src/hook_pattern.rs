@@ -41,11 +41,12 @@ impl HookPattern {
     /// Whether this hook point is in the set.
     pub fn matches(&self, hook: HookPoint) -> bool {
         match (&self.layers, hook) {
-            (Some(layers), HookPoint::Block { layer, site }) => {
-                layers.contains(layer.into()) && wildcard_matches(&self.rest, site.name())
-            }
+            (Some(layers), hook) => hook.layer().is_some_and(|layer| {
+                let name = hook.to_string();
+                let in_block = name.splitn(3, '.').nth(2).unwrap_or_default();
+                layers.contains(layer) && wildcard_matches(&self.rest, in_block)
+            }),
             (None, hook) => wildcard_matches(&self.rest, &hook.to_string()),
-            (Some(_), _) => false,
         }
     }
 }

@@ -106,6 +106,11 @@ impl Intervention {
     pub(crate) fn check(&self, architecture: &Architecture) -> Result<(), ModelError> {
         let error = |message| Err(ModelError::Intervention { spec: self.to_string(), message });
         let (width, heads) = (self.hook.width(architecture), self.hook.heads(architecture));
+        if architecture.dictionary(self.hook).is_some_and(|dictionary| !dictionary.writes_back) {
+            return error(
+                "this dictionary writes elsewhere than it reads, so its features cannot be changed".into(),
+            );
+        }
         match &self.units {
             Units::All => {}
             Units::Coordinates(_) if self.hook.is_pairwise() => {

@@ -8,6 +8,7 @@
 mod architecture;
 mod batch;
 pub mod checkpoint;
+mod dictionary;
 mod directions;
 pub mod error;
 mod forward;
@@ -25,9 +26,11 @@ pub mod tokenizer;
 mod unit;
 
 pub use architecture::{
-    ActivationFunction, Architecture, Family, LayerSpec, MlpSpec, NormKind, NormSpec, QkNorm, RotarySpec,
+    ActivationFunction, Architecture, DictionarySpec, Family, LayerSpec, MlpSpec, NormKind, NormSpec, QkNorm,
+    RotarySpec,
 };
 pub use batch::{Activation, Batch, Observer, Run};
+pub use dictionary::FeatureDictionary;
 pub use error::ModelError;
 pub use generate::{Generation, GenerationOptions, StopReason};
 pub use hook::{BlockSite, HookPoint};

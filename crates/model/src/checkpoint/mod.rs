@@ -58,10 +58,8 @@ impl Checkpoint {
     fn open_gguf(path: &Path) -> Result<Self, ModelError> {
         let file = gguf::GgufFile::open(path)?;
         let (architecture, layout) = gguf::configuration(path, file.metadata(), &file)?;
-        let name = match file.metadata().get("general.name") {
-            Some(Value::Text(name)) if !name.trim().is_empty() => name.trim().to_owned(),
-            _ => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-        };
+        // `general.name` is often the name of a training run; the file's own is the one that users know.
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Self { architecture, name, format: Format::Gguf(file), layout })
     }
 
@@ -70,7 +68,7 @@ impl Checkpoint {
         &self.architecture
     }
 
-    /// The model's name: the file's own, or the directory's.
+    /// The model's name: that of its `.gguf` file, or of its directory.
     pub fn name(&self) -> &str {
         &self.name
     }

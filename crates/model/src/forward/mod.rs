@@ -7,6 +7,7 @@
 mod attention;
 mod branch;
 mod cache;
+mod features;
 mod groups;
 mod mlp;
 mod norm;
@@ -23,6 +24,7 @@ use glossator_kernels::{self as kernels, NormOutputs, Operand, Precision, Thread
 use rayon::prelude::*;
 
 pub(crate) use self::cache::KeyValueCache;
+use self::features::SplicedDictionaries;
 use self::groups::{Group, groups};
 use self::pass::Pass;
 use self::plan::Plan;
@@ -49,6 +51,7 @@ pub(crate) struct Decoder {
     unembedding: OnceLock<PackedLinear>,
     rotary: RotaryCache,
     scratch: ScratchPool,
+    dictionaries: SplicedDictionaries,
 }
 
 /// The weights of a decoder that are not in a block.
@@ -79,6 +82,7 @@ impl Decoder {
             unembedding: OnceLock::new(),
             rotary: RotaryCache::default(),
             scratch: ScratchPool::default(),
+            dictionaries: SplicedDictionaries::default(),
         })
     }
 

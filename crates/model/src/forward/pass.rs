@@ -153,7 +153,10 @@ impl Pass<'_> {
             };
             self.observer.observe(hook, &activation);
         }
-        if self.plan.ends_at(hook) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.plan.ends_at(hook) {
+            return ControlFlow::Break(());
+        }
+        self.visit_features(hook, values)
     }
 
     /// As [`Pass::visit`] for columns `[first, first + width)` of rows of `stride` values.

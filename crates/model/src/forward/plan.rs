@@ -34,7 +34,7 @@ pub(super) struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// Checks that every hook and intervention fits the architecture.
     pub(super) fn new(architecture: &Architecture, run: &Run<'a>) -> Result<Self, ModelError> {
-        let slots = slot(HookPoint::LnFinalNormalized, architecture.n_layers) + 1;
+        let slots = slots(architecture.n_layers);
         let mut plan = Self {
             touches: vec![Touch::None; slots],
             wanted: vec![false; slots],
@@ -44,17 +44,24 @@ impl<'a> Plan<'a> {
         };
         for &hook in run.hooks {
             check_hook(architecture, hook)?;
-            let slot = slot(hook, architecture.n_layers);
-            plan.wanted[slot] = true;
-            plan.touches[slot] = Touch::Observed;
+            plan.wanted[slot(hook, architecture.n_layers)] = true;
+            plan.touch_at_least(hook, Touch::Observed, architecture.n_layers);
         }
         for intervention in run.interventions {
             check_hook(architecture, intervention.hook)?;
             intervention.check(architecture)?;
-            plan.touches[slot(intervention.hook, architecture.n_layers)] = Touch::Changed;
+            plan.touch_at_least(intervention.hook, Touch::Changed, architecture.n_layers);
             plan.changes.entry(intervention.hook).or_default().push(intervention);
         }
         Ok(plan)
+    }
+
+    /// Features are read from, and their changes written to, the place of their dictionary.
+    fn touch_at_least(&mut self, hook: HookPoint, touch: Touch, n_layers: usize) {
+        for place in [hook, hook.base()] {
+            let touched = &mut self.touches[slot(place, n_layers)];
+            *touched = touch.max(*touched);
+        }
     }
 
     /// Whether nothing is wanted at all.
@@ -83,15 +90,21 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// Entries of the tables of a plan.
+fn slots(n_layers: usize) -> usize {
+    4 + 2 * n_layers * BlockSite::ALL.len()
+}
+
 /// The position of a hook point in the tables of a plan.
 fn slot(hook: HookPoint, n_layers: usize) -> usize {
     const SITES: usize = BlockSite::ALL.len();
     match hook {
         HookPoint::Embed => 0,
         HookPoint::PosEmbed => 1,
-        HookPoint::Block { layer, site } => 2 + usize::from(layer) * SITES + site as usize,
-        HookPoint::LnFinalScale => 2 + n_layers * SITES,
-        HookPoint::LnFinalNormalized => 3 + n_layers * SITES,
+        HookPoint::LnFinalScale => 2,
+        HookPoint::LnFinalNormalized => 3,
+        HookPoint::Block { layer, site } => 4 + usize::from(layer) * SITES + site as usize,
+        HookPoint::Features { layer, site } => 4 + (n_layers + usize::from(layer)) * SITES + site as usize,
     }
 }
 

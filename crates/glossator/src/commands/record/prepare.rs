@@ -69,7 +69,7 @@ fn hooks(record: &Record, model: &Model) -> anyhow::Result<Vec<HookSummary>> {
         .into_iter()
         .map(|hook| {
             let directions = *known
-                .entry(hook.site())
+                .entry((hook.base().site(), hook.is_features()))
                 .or_insert_with(|| !hook.is_pairwise() && model.output_directions(hook).is_ok());
             HookSummary { hook, units: hook.width(architecture) as u32, directions }
         })

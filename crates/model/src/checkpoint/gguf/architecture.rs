@@ -139,6 +139,7 @@ fn decoder(family: Family, fields: &Fields, tensors: &dyn TensorSource) -> Resul
         tied_embeddings: !tensors.contains("output.weight"),
         layers,
         rotaries,
+        dictionaries: Vec::new(),
     })
 }
 

@@ -104,6 +104,7 @@ pub(super) fn plain(family: Family, norm: NormSpec, activation: ActivationFuncti
         tied_embeddings: false,
         layers: Vec::new(),
         rotaries: Vec::new(),
+        dictionaries: Vec::new(),
     }
 }
 
