@@ -3,6 +3,8 @@
 //! Rows are worked on in blocks that bound the dense pre-activations, so that the memory needed does not grow with
 //! rows × latents. The equations are those of [`crate::Dictionary`].
 
+use std::borrow::Borrow;
+
 use glossator_kernels::{PackedMatrix, Precision, Product};
 use rayon::prelude::*;
 
@@ -14,31 +16,28 @@ const BLOCK_VALUES: usize = 1 << 21;
 /// Rows after which a longer block gains nothing.
 const BLOCK_ROWS: usize = 256;
 
-/// A [`Dictionary`] with its encoder packed for matrix products.
-pub struct Coder<'d> {
-    dictionary: &'d Dictionary,
+/// A [`Dictionary`], borrowed or owned, with its encoder packed for matrix products.
+pub struct Coder<D> {
+    dictionary: D,
     encoder: PackedMatrix,
     skip: Option<PackedMatrix>,
 }
 
-impl<'d> Coder<'d> {
+impl<D: Borrow<Dictionary> + Sync> Coder<D> {
     /// Packs the encoder in the given precision; sums are in f32 always.
     ///
     /// # Panics
     /// If the dictionary's shapes contradict each other ([`Dictionary::check`]).
-    pub fn new(dictionary: &'d Dictionary, precision: Precision) -> Self {
-        let (latents, d_input, d_output) = (dictionary.latents, dictionary.d_input, dictionary.d_output);
-        let skip = dictionary.skip.as_deref();
-        Self {
-            dictionary,
-            encoder: PackedMatrix::pack(&dictionary.encoder, latents, d_input, precision),
-            skip: skip.map(|skip| PackedMatrix::pack(skip, d_output, d_input, precision)),
-        }
+    pub fn new(dictionary: D, precision: Precision) -> Self {
+        let &Dictionary { latents, d_input, d_output, ref encoder, ref skip, .. } = dictionary.borrow();
+        let encoder = PackedMatrix::pack(encoder, latents, d_input, precision);
+        let skip = skip.as_deref().map(|skip| PackedMatrix::pack(skip, d_output, d_input, precision));
+        Self { dictionary, encoder, skip }
     }
 
     /// The dictionary.
-    pub fn dictionary(&self) -> &'d Dictionary {
-        self.dictionary
+    pub fn dictionary(&self) -> &Dictionary {
+        self.dictionary.borrow()
     }
 
     /// f: the latents of activations `inputs` `[rows, d_input]`.
@@ -46,13 +45,13 @@ impl<'d> Coder<'d> {
     /// # Panics
     /// If the inputs are not whole rows.
     pub fn encode(&self, inputs: &[f32]) -> SparseLatents {
-        let latents = self.dictionary.latents;
+        let latents = self.dictionary().latents;
         let rows = self.rows(inputs);
         let block = (BLOCK_VALUES / latents).clamp(1, BLOCK_ROWS);
         // At least a block for each thread.
         let block = block.min(rows.div_ceil(rayon::current_num_threads())).max(1);
         let blocks: Vec<SparseLatents> = inputs
-            .par_chunks(block * self.dictionary.d_input)
+            .par_chunks(block * self.dictionary().d_input)
             .map_init(Vec::new, |pre, inputs| self.encode_block(inputs, pre))
             .collect();
         let mut result = SparseLatents::new(latents);
@@ -62,12 +61,23 @@ impl<'d> Coder<'d> {
         result
     }
 
+    /// As [`Coder::encode`], on the calling thread alone.
+    pub fn encode_here(&self, inputs: &[f32]) -> SparseLatents {
+        let latents = self.dictionary().latents;
+        let block = (BLOCK_VALUES / latents).clamp(1, BLOCK_ROWS);
+        let (mut result, mut pre) = (SparseLatents::new(latents), Vec::new());
+        for inputs in inputs.chunks(block * self.dictionary().d_input) {
+            result.append(&self.encode_block(inputs, &mut pre));
+        }
+        result
+    }
+
     /// z: the pre-activations of `inputs` `[rows, d_input]`, as a dense matrix `[rows, latents]`.
     ///
     /// # Panics
     /// If the inputs are not whole rows.
     pub fn pre_activations(&self, inputs: &[f32]) -> Vec<f32> {
-        let mut pre = vec![0.0; self.rows(inputs) * self.dictionary.latents];
+        let mut pre = vec![0.0; self.rows(inputs) * self.dictionary().latents];
         self.project(inputs, &mut pre);
         pre
     }
@@ -78,7 +88,7 @@ impl<'d> Coder<'d> {
     /// # Panics
     /// If the latents are those of a dictionary of another size.
     pub fn decode(&self, latents: &SparseLatents) -> Vec<f32> {
-        let dictionary = self.dictionary;
+        let dictionary = self.dictionary();
         assert_eq!(latents.latents(), dictionary.latents, "decode: latents of another dictionary");
         let mut out = vec![0.0; latents.rows() * dictionary.d_output];
         out.par_chunks_exact_mut(dictionary.d_output).enumerate().for_each(|(row, out)| {
@@ -103,24 +113,24 @@ impl<'d> Coder<'d> {
         if let Some(skip) = &self.skip {
             Product::new(skip).accumulate().run(&self.normalised(inputs)[..], &mut out);
         }
-        let rows = inputs.par_chunks_exact(self.dictionary.d_input);
-        out.par_chunks_exact_mut(self.dictionary.d_output).zip(rows).for_each(|(out, row)| {
-            self.dictionary.input.normalisation.row_map(row).invert(out);
+        let rows = inputs.par_chunks_exact(self.dictionary().d_input);
+        out.par_chunks_exact_mut(self.dictionary().d_output).zip(rows).for_each(|(out, row)| {
+            self.dictionary().input.normalisation.row_map(row).invert(out);
         });
         out
     }
 
     fn rows(&self, inputs: &[f32]) -> usize {
-        assert!(inputs.len().is_multiple_of(self.dictionary.d_input), "encode: inputs are not whole rows");
-        inputs.len() / self.dictionary.d_input
+        assert!(inputs.len().is_multiple_of(self.dictionary().d_input), "encode: inputs are not whole rows");
+        inputs.len() / self.dictionary().d_input
     }
 
     /// N(x) of every row.
     fn normalised(&self, inputs: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; inputs.len()];
-        let d_input = self.dictionary.d_input;
+        let d_input = self.dictionary().d_input;
         for (row, out) in inputs.chunks_exact(d_input).zip(out.chunks_exact_mut(d_input)) {
-            self.dictionary.input.normalisation.row_map(row).apply(row, out);
+            self.dictionary().input.normalisation.row_map(row).apply(row, out);
         }
         out
     }
@@ -128,7 +138,7 @@ impl<'d> Coder<'d> {
     /// E (u − s b_d) + b_e of every row. The bias is subtracted before the product, since the difference can be far
     /// smaller than either.
     fn project(&self, inputs: &[f32], pre: &mut [f32]) {
-        let dictionary = self.dictionary;
+        let dictionary = self.dictionary();
         let mut rows = self.normalised(inputs);
         if dictionary.input.subtract_decoder_bias {
             for row in rows.chunks_exact_mut(dictionary.d_input) {
@@ -140,14 +150,14 @@ impl<'d> Coder<'d> {
 
     /// The latents of a few rows; `pre` is scratch.
     fn encode_block(&self, inputs: &[f32], pre: &mut Vec<f32>) -> SparseLatents {
-        let latents = self.dictionary.latents;
+        let latents = self.dictionary().latents;
         pre.resize(self.rows(inputs) * latents, 0.0);
         self.project(inputs, pre);
         let mut result = SparseLatents::new(latents);
         for row in pre.chunks_exact(latents) {
-            self.dictionary
+            self.dictionary()
                 .activation
-                .select(row, &self.dictionary.encoder_bias, |index, value| result.push(index, value));
+                .select(row, &self.dictionary().encoder_bias, |index, value| result.push(index, value));
             result.end_row();
         }
         result

@@ -13,6 +13,7 @@ mod error;
 mod metadata;
 mod normalisation;
 mod sparse_latents;
+mod splice;
 #[cfg(test)]
 mod testing;
 
@@ -23,3 +24,4 @@ pub use error::DictionaryError;
 pub use metadata::Metadata;
 pub use normalisation::{Normalisation, RowMap};
 pub use sparse_latents::SparseLatents;
+pub use splice::SplicedDictionary;
