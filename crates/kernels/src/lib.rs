@@ -29,6 +29,7 @@ mod reduce;
 mod rotary;
 mod shared_rows;
 mod softmax;
+pub mod sparse_coding;
 pub mod statistics;
 mod threads;
 mod top_k;

@@ -28,6 +28,24 @@ pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
     total(&sums) + x_tail.iter().zip(y_tail).map(|(x, y)| x * y).sum::<f32>()
 }
 
+/// Σ xᵢ yᵢ in 64 interleaved partial sums, of which none waits for the one before: for rows that are in the cache.
+#[inline(always)]
+pub(crate) fn wide_dot(x: &[f32], y: &[f32]) -> f32 {
+    const WIDTH: usize = 4 * LANES;
+    let ((x_blocks, x_tail), (y_blocks, y_tail)) = (x.as_chunks::<WIDTH>(), y.as_chunks::<WIDTH>());
+    let mut sums = [0.0_f32; WIDTH];
+    for (x, y) in x_blocks.iter().zip(y_blocks) {
+        for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
+            *sum = x.mul_add(*y, *sum);
+        }
+    }
+    let mut folded = [0.0_f32; LANES];
+    for (lane, folded) in folded.iter_mut().enumerate() {
+        *folded = (sums[lane] + sums[lane + LANES]) + (sums[lane + 2 * LANES] + sums[lane + 3 * LANES]);
+    }
+    total(&folded) + dot(x_tail, y_tail)
+}
+
 /// The largest of `start` and x; NaN is passed over.
 #[inline(always)]
 pub(crate) fn maximum(x: &[f32], start: f32) -> f32 {
@@ -39,6 +57,19 @@ pub(crate) fn maximum(x: &[f32], start: f32) -> f32 {
         }
     }
     maxima.into_iter().chain(tail.iter().copied()).fold(start, f32::max)
+}
+
+/// The smallest of `start` and x; NaN is passed over.
+#[inline(always)]
+pub(crate) fn minimum(x: &[f32], start: f32) -> f32 {
+    let (vectors, tail) = x.as_chunks::<LANES>();
+    let mut minima = [start; LANES];
+    for vector in vectors {
+        for (min, value) in minima.iter_mut().zip(vector) {
+            *min = if *value < *min { *value } else { *min };
+        }
+    }
+    minima.into_iter().chain(tail.iter().copied()).fold(start, f32::min)
 }
 
 /// Pairwise, which vectorises.
