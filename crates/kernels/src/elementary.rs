@@ -11,6 +11,21 @@ const LN_2_LOW: f32 = -2.121_944_4e-4;
 /// Adding 1.5 · 2²³ leaves the nearest integer in the low bits of the fraction.
 const ROUNDER: f32 = 12_582_912.0;
 
+/// eˣ as (p, n): p · 2ⁿ with p between √½ and √2, for −105 ≤ x ≤ 89.
+#[inline(always)]
+fn reduced(x: f32) -> (f32, i32) {
+    let shifted = x.mul_add(LOG2_E, ROUNDER);
+    let n = shifted - ROUNDER;
+    let power = (shifted.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32);
+    let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, x));
+    let p = 0.001_381_453_5_f32;
+    let p = p.mul_add(r, 0.008_368_707);
+    let p = p.mul_add(r, 0.041_668_39);
+    let p = p.mul_add(r, 0.166_665_21);
+    let p = p.mul_add(r, 0.499_999_94);
+    ((p * r).mul_add(r, r) + 1.0, power)
+}
+
 /// eˣ · (1 + `correction`), for a correction far below 1: e to the power of a sum of two f32.
 ///
 /// Relative error below 2⁻²² wherever the result is normal; overflows to +∞ and underflows through subnormals to 0.
@@ -18,16 +33,7 @@ const ROUNDER: f32 = 12_582_912.0;
 pub(crate) fn exp_sum(x: f32, correction: f32) -> f32 {
     let clamped = if x > 89.0 { 89.0 } else { x };
     let clamped = if clamped < -105.0 { -105.0 } else { clamped };
-    let shifted = clamped.mul_add(LOG2_E, ROUNDER);
-    let n = shifted - ROUNDER;
-    let power = (shifted.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32);
-    let r = n.mul_add(-LN_2_LOW, n.mul_add(-LN_2_HIGH, clamped));
-    let p = 0.001_381_453_5_f32;
-    let p = p.mul_add(r, 0.008_368_707);
-    let p = p.mul_add(r, 0.041_668_39);
-    let p = p.mul_add(r, 0.166_665_21);
-    let p = p.mul_add(r, 0.499_999_94);
-    let p = (p * r).mul_add(r, r) + 1.0;
+    let (p, power) = reduced(clamped);
     let p = p.mul_add(correction, p);
     let half = power >> 1;
     p * power_of_two(half) * power_of_two(power.wrapping_sub(half))
@@ -39,14 +45,14 @@ pub(crate) fn exp(x: f32) -> f32 {
     exp_sum(x, 0.0)
 }
 
-/// eˣ for weights that are summed: 0 below e^−87.3, where eˣ leaves the normal numbers.
+/// eˣ for weights that are summed, x ≤ 0: 0 below e^−87.3, where eˣ leaves the normal numbers.
 ///
 /// Subnormal results stall the vector unit for a hundred cycles, and masked scores (x = −∞) would pass through them.
 #[inline(always)]
 pub(crate) fn exp_weight(x: f32) -> f32 {
     const SMALLEST: f32 = -87.3;
-    let value = exp(if x < SMALLEST { SMALLEST } else { x });
-    if x < SMALLEST { 0.0 } else { value }
+    let (p, power) = reduced(if x < SMALLEST { SMALLEST } else { x });
+    if x < SMALLEST { 0.0 } else { p * power_of_two(power) }
 }
 
 /// 2ⁿ for −126 ≤ n ≤ 127.

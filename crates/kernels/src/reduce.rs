@@ -52,11 +52,9 @@ pub(crate) fn maximum(x: &[f32], start: f32) -> f32 {
     let (vectors, tail) = x.as_chunks::<LANES>();
     let mut maxima = [start; LANES];
     for vector in vectors {
-        for (max, value) in maxima.iter_mut().zip(vector) {
-            *max = if *value > *max { *value } else { *max };
-        }
+        raise(&mut maxima, vector);
     }
-    maxima.into_iter().chain(tail.iter().copied()).fold(start, f32::max)
+    tail.iter().copied().fold(largest(&maxima), f32::max)
 }
 
 /// The smallest of `start` and x; NaN is passed over.
@@ -72,9 +70,32 @@ pub(crate) fn minimum(x: &[f32], start: f32) -> f32 {
     minima.into_iter().chain(tail.iter().copied()).fold(start, f32::min)
 }
 
-/// Pairwise, which vectorises.
+/// Replaces each lane by the larger of itself and the value; NaN is passed over.
 #[inline(always)]
-fn total(sums: &[f32; LANES]) -> f32 {
+pub(crate) fn raise(maxima: &mut [f32; LANES], values: &[f32; LANES]) {
+    for (max, value) in maxima.iter_mut().zip(values) {
+        *max = if *value > *max { *value } else { *max };
+    }
+}
+
+/// The largest of 16 lanes, none of which is NaN.
+#[inline(always)]
+pub(crate) fn largest(lanes: &[f32; LANES]) -> f32 {
+    let mut lanes = *lanes;
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            let other = lanes[lane + width];
+            lanes[lane] = if other > lanes[lane] { other } else { lanes[lane] };
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// The sum of 16 lanes: pairwise, which vectorises.
+#[inline(always)]
+pub(crate) fn total(sums: &[f32; LANES]) -> f32 {
     let mut sums = *sums;
     let mut width = LANES / 2;
     while width > 0 {

@@ -1,21 +1,24 @@
 //! Attention that never stores the pattern (FlashAttention, Dao et al. 2022, on the tile kernels).
 //!
-//! For each key-value head, keys and values are packed once and serve all its query heads. 32 queries at a time go
-//! over the keys in chunks of 128: scores, online softmax, product with the values. Chunks begin at multiples of
-//! 128 of the key's position, so that a query's sums do not depend on which other queries are computed with it.
+//! For each key-value head, keys and values are packed once and serve all its query heads. 32 rows (a query of one of
+//! these heads each) at a time go over the keys in chunks of 128: scores, online softmax, product with the values.
+//! Chunks begin at multiples of 128 of the key's position, so that a query's sums do not depend on which other queries
+//! are computed with it.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
+use half::bf16;
 use rayon::prelude::*;
 
-use super::online_softmax::{RowState, absorb};
-use super::operands::{ChunkShape, Operand, pack_queries};
+use super::online_softmax::{RowStates, absorb};
+use super::operands::{ChunkShape, Operand};
+use super::rows::{BlockRows, add_rows, copy_rows, divide_rows, gather_queries};
 use super::{Attention, HeadView};
 use crate::aligned::AlignedBuffer;
 use crate::convert::narrow;
 use crate::detect::Backend;
 use crate::matrix_product::{LANES, RowBlock, TILE_ROWS, Tile};
-use crate::multiversion::multiversion;
 use crate::outputs::Outputs;
 use crate::shared_rows::{Rectangle, SharedRows};
 use crate::threads::Threads;
@@ -33,29 +36,30 @@ pub(super) fn attend<T: Operand>(
     first_position: usize,
     outputs: Outputs<'_>,
 ) {
-    let blocks = queries.div_ceil(TILE_ROWS);
     let width = q.heads * v.d_head;
     let shared = SharedOutputs {
         f32: outputs.f32.map(|values| SharedRows::new(values, width)),
         bf16: outputs.bf16.map(|values| SharedRows::new(values, width)),
         d_head: v.d_head,
     };
-    let run = |workspace: &mut Workspace, head: usize, blocks: Range<usize>| {
-        let queries = blocks.start * TILE_ROWS..queries.min(blocks.end * TILE_ROWS);
-        let task = Task { form, q, k, v, kv_head: head, queries, first_position, outputs: &shared };
-        T::prepared(Backend::best(), || task.run::<T>(workspace));
+    let run = |workspace: &mut Workspace, kv_head: usize, queries: Range<usize>| {
+        Task { form, q, k, v, kv_head, queries, first_position, outputs: &shared }.run::<T>(workspace);
     };
     match form.threads {
-        Threads::One => {
-            let mut workspace = Workspace::default();
-            (0..k.heads).for_each(|head| run(&mut workspace, head, 0..blocks));
-        }
+        Threads::One => with_workspace(|workspace| {
+            T::prepared(Backend::best(), || {
+                (0..k.heads).for_each(|head| run(workspace, head, 0..queries));
+            });
+        }),
         Threads::All => {
             let tasks = TASKS_PER_THREAD * rayon::current_num_threads();
-            let parts = tasks.div_ceil(k.heads).min(blocks).max(1);
-            (0..k.heads * parts).into_par_iter().for_each_init(Workspace::default, |workspace, task| {
+            let parts = tasks.div_ceil(k.heads).min(queries.div_ceil(TILE_ROWS)).max(1);
+            (0..k.heads * parts).into_par_iter().for_each(|task| {
                 let (head, part) = (task / parts, task % parts);
-                run(workspace, head, part * blocks / parts..(part + 1) * blocks / parts);
+                let queries = part * queries / parts..(part + 1) * queries / parts;
+                with_workspace(|workspace| {
+                    T::prepared(Backend::best(), || run(workspace, head, queries));
+                });
             });
         }
     }
@@ -64,26 +68,36 @@ pub(super) fn attend<T: Operand>(
 /// z `[queries, heads · d_head]`, written by all tasks.
 struct SharedOutputs<'a> {
     f32: Option<SharedRows<'a, f32>>,
-    bf16: Option<SharedRows<'a, half::bf16>>,
+    bf16: Option<SharedRows<'a, bf16>>,
     d_head: usize,
 }
 
 impl SharedOutputs<'_> {
-    /// Stores z of one query and head.
+    /// Stores rows of z, `width` values apart.
     ///
     /// # Safety
-    /// No other task stores the same query and head.
-    unsafe fn store(&self, query: usize, head: usize, z: &[f32]) {
-        let start = head * self.d_head;
-        // SAFETY: the caller's promise.
-        let (f32, bf16) = unsafe {
-            (
-                self.f32.map(|rows| rows.rectangle(query, 1, start, self.d_head)),
-                self.bf16.map(|rows| rows.rectangle(query, 1, start, self.d_head)),
-            )
-        };
-        f32.into_iter().flat_map(Rectangle::into_rows).for_each(|out| out.copy_from_slice(z));
-        bf16.into_iter().flat_map(Rectangle::into_rows).for_each(|out| narrow(z, out));
+    /// No other task stores the same queries and heads.
+    unsafe fn store(&self, rows: BlockRows, z: &[f32], rounded: &mut [bf16], width: usize) {
+        if let Some(target) = self.f32 {
+            // SAFETY: the caller's promise.
+            unsafe { self.copy(target, rows, z, width) };
+        }
+        if let Some(target) = self.bf16 {
+            narrow(z, rounded);
+            // SAFETY: the caller's promise.
+            unsafe { self.copy(target, rows, rounded, width) };
+        }
+    }
+
+    /// # Safety
+    /// As for [`SharedOutputs::store`].
+    unsafe fn copy<T: Copy>(&self, target: SharedRows<'_, T>, rows: BlockRows, z: &[T], width: usize) {
+        for (row, z) in z.chunks_exact(width).enumerate() {
+            let (query, head) = rows.place(row);
+            // SAFETY: the caller's promise; each row of a block is another query and head.
+            let target = unsafe { target.rectangle(query, 1, head * self.d_head, self.d_head) };
+            Rectangle::into_rows(target).for_each(|target| target.copy_from_slice(&z[..self.d_head]));
+        }
     }
 }
 
@@ -109,17 +123,27 @@ struct Workspace {
     block: BlockWorkspace,
 }
 
-/// Buffers of one block of queries.
+/// Buffers of one block of rows.
 #[derive(Default)]
 struct BlockWorkspace {
+    /// Queries `[32, depth]`, scores `[32, keys of a chunk]` and results `[32, d_head]` in f32, in turn.
+    wide: AlignedBuffer,
     /// `[32, depth]`
     queries: AlignedBuffer,
-    /// `[32, keys of a chunk]`
-    scores: AlignedBuffer,
-    /// `[32, keys of a chunk]`
+    /// `[32, keys of a chunk]`; at the end results in bf16.
     pattern: AlignedBuffer,
     /// Sums of pattern · v, `[block of 16 coordinates][32][16]`.
     z: Vec<[[f32; LANES]; TILE_ROWS]>,
+}
+
+/// Lends the thread's buffers. They are taken out while in use, so that a nested call gets fresh ones.
+fn with_workspace(work: impl FnOnce(&mut Workspace)) {
+    thread_local! {
+        static WORKSPACE: RefCell<Workspace> = RefCell::default();
+    }
+    let mut workspace = WORKSPACE.take();
+    work(&mut workspace);
+    WORKSPACE.set(workspace);
 }
 
 impl Task<'_> {
@@ -144,64 +168,47 @@ impl Task<'_> {
             shape.pack_keys(self.k, self.kv_head, range.clone(), keys);
             shape.pack_values(self.v, self.kv_head, range, values);
         }
-        let packed = Packed { shape, first_chunk, chunks: chunks.len(), keys, values };
-        let heads_per_group = self.q.heads / self.k.heads;
-        for head in self.kv_head * heads_per_group..(self.kv_head + 1) * heads_per_group {
-            for start in self.queries.clone().step_by(TILE_ROWS) {
-                let rows = start..self.queries.end.min(start + TILE_ROWS);
-                self.block(&packed, head, rows, &mut workspace.block);
-            }
+        let packed = Packed { shape, first_chunk, keys, values };
+        let group = self.q.heads / self.k.heads;
+        for first in (self.queries.start * group..self.queries.end * group).step_by(TILE_ROWS) {
+            let count = TILE_ROWS.min(self.queries.end * group - first);
+            let rows = BlockRows { first, count, group, first_head: self.kv_head * group };
+            self.block(&packed, rows, &mut workspace.block);
         }
     }
 
-    /// At most 32 queries of one head.
-    fn block<T: Operand>(
-        &self,
-        packed: &Packed<'_, T>,
-        head: usize,
-        rows: Range<usize>,
-        work: &mut BlockWorkspace,
-    ) {
-        let shape = packed.shape;
+    fn block<T: Operand>(&self, packed: &Packed<'_, T>, rows: BlockRows, work: &mut BlockWorkspace) {
+        let (shape, count) = (packed.shape, rows.count);
+        let width = shape.value_blocks * LANES;
+        let wide = work.wide.scratch::<f32>(TILE_ROWS * shape.keys.max(shape.depth).max(width));
         let queries = work.queries.scratch::<T>(TILE_ROWS * shape.depth);
-        pack_queries(self.q, head, rows.clone(), self.form.scale, shape.depth, queries);
-        let queries = RowBlock { values: &*queries, stride: shape.depth, count: rows.len() };
-        let scores = work.scores.scratch::<f32>(TILE_ROWS * shape.keys);
-        let pattern = work.pattern.scratch::<T>(TILE_ROWS * shape.keys);
+        gather_queries(self.q, rows, self.form.scale, shape.depth, wide);
+        T::store(&wide[..count * shape.depth], &mut queries[..count * shape.depth]);
+        let queries = RowBlock { values: &*queries, stride: shape.depth, count };
         work.z.clear();
         work.z.resize(shape.value_blocks, [[0.0; LANES]; TILE_ROWS]);
-        let mut states = [RowState::START; TILE_ROWS];
-        let end = self.first_position + rows.end;
-        for chunk in packed.first_chunk..end.div_ceil(CHUNK_KEYS) {
+        let mut states = RowStates::START;
+        let position = |row: usize| self.first_position + rows.place(row).0;
+        let (first, end) = (self.form.visible(position(0)).start, position(count - 1) + 1);
+        for chunk in first / CHUNK_KEYS..end.div_ceil(CHUNK_KEYS) {
             let start = chunk * CHUNK_KEYS;
             let keys = (end - start).next_multiple_of(TILE_ROWS).min(shape.keys);
-            packed.scores(chunk, keys, queries, scores);
-            let mut rescale = [1.0; TILE_ROWS];
-            for (index, row) in rows.clone().enumerate() {
-                let visible = self.form.visible(self.first_position + row);
-                let visible =
-                    visible.start.clamp(start, start + keys)..visible.end.clamp(start, start + keys);
-                let scores = &mut scores[index * keys..][..keys];
-                let visible = visible.start - start..visible.end - start;
-                rescale[index] = absorb(scores, visible, self.form.softcap, &mut states[index]);
-                T::store(scores, &mut pattern[index * keys..][..keys]);
-            }
-            let pattern = RowBlock { values: &pattern[..TILE_ROWS * keys], stride: keys, count: rows.len() };
-            packed.mix(chunk, pattern, &rescale, &mut work.z);
+            packed.scores(chunk, keys, queries, wide);
+            let visible: [Range<usize>; TILE_ROWS] = std::array::from_fn(|row| {
+                let visible = self.form.visible(position(row.min(count - 1)));
+                visible.start.clamp(start, start + keys) - start
+                    ..visible.end.clamp(start, start + keys) - start
+            });
+            absorb(&mut wide[..count * keys], keys, &visible[..count], self.form.softcap, &mut states);
+            let pattern = work.pattern.scratch::<T>(TILE_ROWS * keys);
+            T::store(&wide[..count * keys], &mut pattern[..count * keys]);
+            let pattern = RowBlock { values: &*pattern, stride: keys, count };
+            packed.mix(chunk, pattern, &states.rescale, &mut work.z);
         }
-        self.finish(head, rows, &states, &work.z);
-    }
-
-    fn finish(&self, head: usize, rows: Range<usize>, states: &[RowState], z: &[[[f32; LANES]; TILE_ROWS]]) {
-        let mut line = vec![0.0; z.len() * LANES];
-        for (index, row) in rows.enumerate() {
-            let factor = 1.0 / states[index].sum;
-            for (lanes, block) in line.chunks_exact_mut(LANES).zip(z) {
-                lanes.iter_mut().zip(&block[index]).for_each(|(out, z)| *out = factor * z);
-            }
-            // SAFETY: tasks have disjoint key-value heads or queries, and each visits a query and head once.
-            unsafe { self.outputs.store(row, head, &line[..self.v.d_head]) };
-        }
+        divide_rows(&work.z, &states.sum, count, wide);
+        let rounded = &mut work.pattern.scratch::<bf16>(count * width)[..];
+        // SAFETY: tasks have disjoint key-value heads or queries, and each visits a query and head once.
+        unsafe { self.outputs.store(rows, &wide[..count * width], rounded, width) };
     }
 }
 
@@ -209,7 +216,6 @@ impl Task<'_> {
 struct Packed<'a, T> {
     shape: ChunkShape,
     first_chunk: usize,
-    chunks: usize,
     keys: &'a [T],
     values: &'a [T],
 }
@@ -217,7 +223,6 @@ struct Packed<'a, T> {
 impl<T: Operand> Packed<'_, T> {
     /// Scores of `queries` with the first `count` keys of a chunk, `[32, count]`.
     fn scores(&self, chunk: usize, count: usize, queries: RowBlock<'_, T>, scores: &mut [f32]) {
-        debug_assert!(chunk - self.first_chunk < self.chunks);
         let keys = &self.keys[(chunk - self.first_chunk) * self.shape.keys_length()..];
         let block_length = LANES * self.shape.depth;
         let mut tile = Tile::new();
@@ -242,28 +247,7 @@ impl<T: Operand> Packed<'_, T> {
         for (z, values) in z.chunks_exact_mut(2).zip(values.chunks_exact(2 * block_length)) {
             let (left, right) = values.split_at(block_length);
             T::multiply(Backend::best(), pattern, [&left[..used], &right[..used]], &mut tile);
-            add_rows(&tile, rescale, z);
-        }
-    }
-}
-
-multiversion! {
-    /// Copies `count` rows of both blocks to rows of `stride`.
-    fn copy_rows(tile: &Tile, count: usize, rows: &mut [f32], stride: usize) {
-        let [left, right] = &tile.0;
-        for (row, (left, right)) in rows.chunks_mut(stride).zip(left.iter().zip(right)).take(count) {
-            row[..LANES].copy_from_slice(left);
-            row[LANES..2 * LANES].copy_from_slice(right);
-        }
-    }
-}
-
-multiversion! {
-    fn add_rows(tile: &Tile, rescale: &[f32; TILE_ROWS], z: &mut [[[f32; LANES]; TILE_ROWS]]) {
-        for (z, block) in z.iter_mut().zip(&tile.0) {
-            for ((z, lanes), factor) in z.iter_mut().zip(block).zip(rescale) {
-                z.iter_mut().zip(lanes).for_each(|(z, value)| *z = z.mul_add(*factor, *value));
-            }
+            add_rows(&tile, rescale, pattern.count, z);
         }
     }
 }

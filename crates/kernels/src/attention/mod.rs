@@ -11,6 +11,7 @@ mod explicit;
 mod fused;
 mod online_softmax;
 mod operands;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -24,10 +25,12 @@ use crate::threads::Threads;
 
 /// Heads inside a wider row-major buffer, for example q, k or v in the fused product's `[rows, q | k | v]`.
 ///
-/// Head `h` of row `r` is `values[r · stride + h · d_head ..][.. d_head]`.
+/// Head `h` of row `r` is `values[r · stride + h · d_head ..][.. d_head]`, after `r` was looked up in `rows` if the
+/// view is gathered.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadView<'a> {
     values: &'a [f32],
+    rows: Option<&'a [u32]>,
     stride: usize,
     heads: usize,
     d_head: usize,
@@ -43,7 +46,13 @@ impl<'a> HeadView<'a> {
             heads > 0 && d_head > 0 && heads * d_head <= stride,
             "head view: row is wider than the stride"
         );
-        Self { values, stride, heads, d_head }
+        Self { values, rows: None, stride, heads, d_head }
+    }
+
+    /// The view of these rows, in this order: the keys of a sequence that shares its beginning with another.
+    #[must_use]
+    pub fn gathered(self, rows: &'a [u32]) -> Self {
+        Self { rows: Some(rows), ..self }
     }
 
     /// The number of heads.
@@ -58,6 +67,7 @@ impl<'a> HeadView<'a> {
 
     #[inline(always)]
     fn head(&self, row: usize, head: usize) -> &'a [f32] {
+        let row = self.rows.map_or(row, |rows| rows[row] as usize);
         &self.values[row * self.stride + head * self.d_head..][..self.d_head]
     }
 }

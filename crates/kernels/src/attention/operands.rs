@@ -9,7 +9,7 @@ use half::bf16;
 
 use super::HeadView;
 use crate::convert::{narrow, round_bits};
-use crate::matrix_product::{Element, LANES, TILE_ROWS, pack_bf16, pack_f32};
+use crate::matrix_product::{Element, LANES, pack_bf16, pack_f32};
 use crate::multiversion::multiversion;
 
 /// A number type that attention multiplies in.
@@ -108,7 +108,9 @@ impl ChunkShape {
         keys: Range<usize>,
         packed: &mut [T],
     ) {
-        packed.fill(T::zeroed());
+        if keys.len() < self.keys || k.d_head < self.depth {
+            packed.fill(T::zeroed());
+        }
         for (block, start) in packed.chunks_exact_mut(LANES * self.depth).zip(keys.clone().step_by(LANES)) {
             let mut vectors: [&[f32]; LANES] = [&[]; LANES];
             let count = LANES.min(keys.end - start);
@@ -127,27 +129,12 @@ impl ChunkShape {
         keys: Range<usize>,
         packed: &mut [T],
     ) {
-        packed.fill(T::zeroed());
+        if keys.len() < self.keys || v.d_head < self.value_blocks * LANES {
+            packed.fill(T::zeroed());
+        }
         for (block, start) in packed.chunks_exact_mut(LANES * self.keys).zip((0..v.d_head).step_by(LANES)) {
             let width = LANES.min(v.d_head - start);
             T::pack_values(keys.clone().map(|key| &v.head(key, head)[start..][..width]), block);
         }
-    }
-}
-
-/// Stores up to 32 scaled queries of one head as rows of `depth`, zero-padded.
-pub(super) fn pack_queries<T: Operand>(
-    q: HeadView<'_>,
-    head: usize,
-    rows: Range<usize>,
-    scale: f32,
-    depth: usize,
-    packed: &mut [T],
-) {
-    packed[..TILE_ROWS * depth].fill(T::zeroed());
-    let mut scaled = vec![0.0; q.d_head];
-    for (row, target) in rows.zip(packed.chunks_exact_mut(depth)) {
-        scaled.iter_mut().zip(q.head(row, head)).for_each(|(scaled, q)| *scaled = scale * q);
-        T::store(&scaled, &mut target[..q.d_head]);
     }
 }

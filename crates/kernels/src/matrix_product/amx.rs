@@ -2,8 +2,8 @@
 //!
 //! A tile register holds 16 rows of 64 bytes. `tdpbf16ps` adds to a 16 × 16 f32 tile the product of a tile of x (16
 //! rows, 32 values of k) with a tile of the packed weight (16 pairs of k, 16 columns). Four result tiles (32 rows by
-//! two blocks) reuse each loaded tile twice. x streams through with the `tileloaddt1` hint, so that the weight
-//! blocks, which every row block reads again, stay in the first-level cache.
+//! two blocks) reuse each loaded tile twice. The weight streams through with the `tileloaddt1` hint, so that the rows of
+//! x, which every panel of the weight reads again, stay in the first-level cache.
 //!
 //! The intrinsics are not stable Rust yet; this is inline assembly. Every element sums over k in steps of 32 in
 //! ascending order, the same for 1 row and for 1000.
@@ -109,11 +109,11 @@ unsafe fn multiply_32_rows(
             "tilezero tmm2",
             "tilezero tmm3",
             "2:",
-            "tileloaddt1 tmm4, [{upper} + {row_bytes}*1]",
-            "tileloadd tmm6, [{left} + {line}*1]",
-            "tileloadd tmm7, [{right} + {line}*1]",
+            "tileloadd tmm4, [{upper} + {row_bytes}*1]",
+            "tileloaddt1 tmm6, [{left} + {line}*1]",
+            "tileloaddt1 tmm7, [{right} + {line}*1]",
             "tdpbf16ps tmm0, tmm4, tmm6",
-            "tileloaddt1 tmm5, [{lower} + {row_bytes}*1]",
+            "tileloadd tmm5, [{lower} + {row_bytes}*1]",
             "tdpbf16ps tmm1, tmm4, tmm7",
             "tdpbf16ps tmm2, tmm5, tmm6",
             "tdpbf16ps tmm3, tmm5, tmm7",

@@ -1,8 +1,9 @@
 //! The loops around the tile kernels.
 //!
-//! A panel is two blocks of weight columns. For every panel all rows of a chunk of x go past it, 32 at a time: the
-//! panel stays in the first-level cache and the chunk in the second-level cache. Neither the order of tiles nor
-//! their division among threads enters the sums.
+//! A panel is two blocks of weight columns. 32 rows of x at a time go past the panels of a chunk: the rows stay in the
+//! first-level cache, and the chunk, which the next rows read again, in the second-level cache. (The other way round,
+//! with the panel in the first-level cache, the rows come as 32 streams from the second, which is slower.) Neither the
+//! order of tiles nor their division among threads enters the sums.
 
 use std::ops::Range;
 
@@ -11,7 +12,7 @@ use rayon::prelude::*;
 
 use super::epilogue::Epilogue;
 use super::packed::{Columns, PackedMatrix};
-use super::tile::{Element, RowBlock, TILE_ROWS, Tile};
+use super::tile::{Element, LANES, RowBlock, TILE_ROWS, Tile};
 use super::{Operand, epilogue::Step};
 use crate::aligned::AlignedBuffer;
 use crate::detect::Backend;
@@ -19,8 +20,9 @@ use crate::threads::Threads;
 
 /// Rows of a tile must begin on cache lines: the matrix unit halves its speed when each row takes two.
 const TILE_LINE: usize = 64;
-/// Bytes of x that one sweep over the weight covers: half of a typical second-level cache.
-const CHUNK_BYTES: usize = 1 << 20;
+/// Bytes of weight that all rows of x go past before the next: a quarter of a typical second-level cache, in which x
+/// and the results want room too.
+const CHUNK_BYTES: usize = 1 << 19;
 /// Tasks per thread when work is divided.
 const TASKS_PER_THREAD: usize = 4;
 
@@ -157,23 +159,23 @@ impl<T: Element> Sweep<'_, T> {
     }
 
     fn rectangle(&self, row_blocks: Range<usize>, panels: Range<usize>) {
-        let block_bytes = TILE_ROWS * self.rows.stride * size_of::<T>();
-        let chunk = (CHUNK_BYTES / block_bytes).max(1);
+        let panel_bytes = 2 * LANES * self.weight.depth() * size_of::<T>();
+        let chunk = (CHUNK_BYTES / panel_bytes).max(1);
         T::prepared(self.backend, || {
             let mut pipeline = Pipeline::new();
-            for start in row_blocks.clone().step_by(chunk) {
-                let chunk = start..row_blocks.end.min(start + chunk);
-                panels.clone().for_each(|panel| self.pass(chunk.clone(), panel, &mut pipeline));
+            for start in panels.clone().step_by(chunk) {
+                let chunk = start..panels.end.min(start + chunk);
+                row_blocks.clone().for_each(|block| self.pass(block, chunk.clone(), &mut pipeline));
             }
             // SAFETY: rectangles are disjoint, and within one each pair of row block and panel occurs once.
             unsafe { pipeline.finish(&self.epilogue) };
         });
     }
 
-    fn pass(&self, row_blocks: Range<usize>, panel: usize, pipeline: &mut Pipeline) {
-        let (blocks, columns) = self.panel(panel);
-        for block in row_blocks {
-            let rows = self.rows.block(block);
+    fn pass(&self, block: usize, panels: Range<usize>, pipeline: &mut Pipeline) {
+        let rows = self.rows.block(block);
+        for panel in panels {
+            let (blocks, columns) = self.panel(panel);
             T::multiply(self.backend, rows, blocks, pipeline.free_tile());
             let pending = Pending { first_row: block * TILE_ROWS, count: rows.count, columns };
             // SAFETY: as in `rectangle`.
