@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::hook::HookPoint;
+
 /// Errors of the `model` crate. Each names the file, field, tensor or hook point, and what to do next.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -99,6 +101,12 @@ pub enum ModelError {
         unit: String,
         /// The number of units there.
         width: usize,
+    },
+    /// Scores and patterns belong to pairs of positions.
+    #[error("hook point `{hook}` has values for pairs of positions, none for a single one")]
+    PairwiseHook {
+        /// The hook point.
+        hook: HookPoint,
     },
     /// A sequence without tokens.
     #[error("sequence {sequence} of the batch is empty: a forward pass needs at least one token")]

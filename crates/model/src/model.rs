@@ -131,6 +131,21 @@ impl Model {
         Ok(self.decoder.run(batch, run, observer)?.map(|data| Tensor { shape, data }))
     }
 
+    /// Shows the values of a hook point at the last position of each sequence to `see`, together with the number of the
+    /// sequence, from several threads. Sequences in lexicographic order run fastest: what neighbours begin with in
+    /// common is computed once, with the same bits as in [`Model::run`]. Returns the number of positions computed.
+    ///
+    /// # Errors
+    /// As for [`Model::run`], and a hook point without a row for each position.
+    pub fn run_last<S: AsRef<[u32]>>(
+        &self,
+        sequences: &[S],
+        hook: HookPoint,
+        see: &(dyn Fn(usize, &[f32]) + Sync),
+    ) -> Result<usize, ModelError> {
+        self.decoder.run_last(sequences, hook, see)
+    }
+
     /// Runs a batch and keeps the values of some hook points: `[tokens, width]`, or for scores and
     /// patterns `[head, query, key]` of every sequence, flattened if there are several.
     pub fn capture(

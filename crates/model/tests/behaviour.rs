@@ -65,6 +65,35 @@ fn a_sequence_gives_the_same_bits_alone_and_in_any_batch_on_any_number_of_thread
 }
 
 #[test]
+fn last_positions_have_the_same_bits_whatever_is_shared() {
+    for (family, precision) in FAMILIES.map(|f| [(f, Precision::F32), (f, Precision::Bf16)]).concat() {
+        let golden = Golden::open_as(family, precision);
+        let text = &golden.sequences[0];
+        let mut sequences: Vec<Vec<u32>> = (1..=text.len()).map(|length| text[..length].to_vec()).collect();
+        for place in 0..text.len() {
+            let mut changed = text.clone();
+            changed[place] = (changed[place] + 1) % 7;
+            sequences.push(changed);
+        }
+        sequences.sort();
+        let hook = HookPoint::mlp_post(1);
+        let found = Mutex::new(vec![Vec::new(); sequences.len()]);
+        let see = |sequence: usize, row: &[f32]| found.lock().unwrap()[sequence] = row.to_vec();
+        let positions = golden.model.run_last(&sequences, hook, &see).unwrap();
+        assert!(positions < sequences.iter().map(Vec::len).sum(), "{family}: nothing was shared");
+        for (tokens, found) in sequences.iter().zip(found.into_inner().unwrap()) {
+            let all = golden.model.capture(&Batch::from_sequences(&[tokens]), &[hook]).unwrap();
+            assert!(all[&hook].data.ends_with(&found), "{family}");
+        }
+        let pattern = HookPoint::block(0, BlockSite::Pattern);
+        assert!(matches!(
+            golden.model.run_last(&sequences, pattern, &|_, _| {}),
+            Err(ModelError::PairwiseHook { .. })
+        ));
+    }
+}
+
+#[test]
 fn looking_changes_nothing() {
     for (family, precision) in FAMILIES.map(|f| [(f, Precision::F32), (f, Precision::Bf16)]).concat() {
         let golden = Golden::open_as(family, precision);

@@ -88,7 +88,8 @@ impl Pass<'_> {
                 for sequence in 0..self.group.sequences.len() {
                     let rows = self.group.sequence_rows(sequence);
                     let x = &mut qkv[rows.start * stride + columns.start..];
-                    table.rotate(x, stride, heads, architecture.d_head, rows.len(), self.first_position);
+                    let first = self.first_position(sequence);
+                    table.rotate(x, stride, heads, architecture.d_head, rows.len(), first);
                 }
             }
             let hook = HookPoint::block(layer, site);
@@ -137,9 +138,10 @@ impl Pass<'_> {
         if scores == Touch::None && pattern == Touch::None {
             for sequence in 0..self.group.sequences.len() {
                 let rows = self.group.sequence_rows(sequence);
-                let heads = self.heads(scratch.qkv.as_slice(), cached, rows.clone());
+                let heads = self.heads(scratch.qkv.as_slice(), cached, sequence);
                 let part = narrowed(&mut outputs, rows.clone(), architecture.q_width());
-                self.kernel(layer).attend(heads.q, heads.k, heads.v, rows.len(), self.first_position, part);
+                let first = self.first_position(sequence);
+                self.kernel(layer).attend(heads.q, heads.k, heads.v, rows.len(), first, part);
             }
         } else {
             self.mix_explicitly(layer, scratch.qkv.as_slice(), cached, &mut scratch.pairs, &mut outputs)?;
@@ -161,28 +163,28 @@ impl Pass<'_> {
     ) -> ControlFlow<()> {
         let n_heads = self.decoder.architecture.n_heads;
         let sequences = || (0..self.group.sequences.len()).map(|index| self.group.sequence_rows(index));
-        let area = |rows: &Range<usize>| n_heads * rows.len() * (self.first_position + rows.len());
+        let area = |rows: &Range<usize>| n_heads * rows.len() * (self.cached + rows.len());
         let pairs = pairs.sized(sequences().map(|rows| area(&rows)).sum());
         let mut first = 0;
-        for rows in sequences() {
+        for (sequence, rows) in sequences().enumerate() {
             let part = &mut pairs[first..first + area(&rows)];
-            let heads = self.heads(qkv, cached, rows.clone());
-            self.kernel(layer).scores(heads.q, heads.k, rows.len(), self.first_position, part);
+            let heads = self.heads(qkv, cached, sequence);
+            self.kernel(layer).scores(heads.q, heads.k, rows.len(), self.cached, part);
             first += area(&rows);
         }
         self.visit_block(layer, Site::AttnScores, pairs)?;
         let mut first = 0;
         for rows in sequences() {
-            Attention::pattern(&mut pairs[first..first + area(&rows)], self.first_position + rows.len());
+            Attention::pattern(&mut pairs[first..first + area(&rows)], self.cached + rows.len());
             first += area(&rows);
         }
         self.visit_block(layer, Site::Pattern, pairs)?;
         let mut first = 0;
-        for rows in sequences() {
-            let heads = self.heads(qkv, cached, rows.clone());
+        for (sequence, rows) in sequences().enumerate() {
+            let heads = self.heads(qkv, cached, sequence);
             let part = narrowed(outputs, rows.clone(), self.decoder.architecture.q_width());
             let pattern = &pairs[first..first + area(&rows)];
-            Attention::mix(pattern, heads.v, n_heads, rows.len(), self.first_position, part);
+            Attention::mix(pattern, heads.v, n_heads, rows.len(), self.cached, part);
             first += area(&rows);
         }
         ControlFlow::Continue(())
@@ -199,21 +201,26 @@ impl Pass<'_> {
         }
     }
 
-    /// Queries of one sequence, and its keys and values from the cache or from the projection.
-    fn heads<'v>(&self, qkv: &'v [f32], cached: Option<&'v LayerCache>, rows: Range<usize>) -> Heads<'v> {
+    /// Queries of one sequence, and its keys and values from the cache, from rows that it shares, or from its own.
+    fn heads<'v>(&'v self, qkv: &'v [f32], cached: Option<&'v LayerCache>, sequence: usize) -> Heads<'v> {
         let architecture = &self.decoder.architecture;
         let (d_head, kv_heads) = (architecture.d_head, architecture.n_kv_heads);
         let [q, k, v] = self.columns();
         let stride = v.end;
-        let own = |columns: &Range<usize>, heads| {
-            HeadView::new(&qkv[rows.start * stride + columns.start..], stride, heads, d_head)
+        let first = self.group.sequence_rows(sequence).start;
+        let from = |row: usize, columns: &Range<usize>, heads| {
+            HeadView::new(&qkv[row * stride + columns.start..], stride, heads, d_head)
         };
-        let stored = |values: &'v [f32]| HeadView::new(values, k.len(), kv_heads, d_head);
-        Heads {
-            q: own(&q, architecture.n_heads),
-            k: cached.map_or_else(|| own(&k, kv_heads), |cached| stored(&cached.keys)),
-            v: cached.map_or_else(|| own(&v, kv_heads), |cached| stored(&cached.values)),
+        let q = from(first, &q, architecture.n_heads);
+        if let Some(LayerCache { keys, values }) = cached {
+            let [k, v] = [keys, values].map(|stored| HeadView::new(stored, k.len(), kv_heads, d_head));
+            return Heads { q, k, v };
         }
+        if let Some(shared) = &self.group.shared {
+            let [k, v] = [k, v].map(|columns| from(0, &columns, kv_heads).gathered(&shared.paths[sequence]));
+            return Heads { q, k, v };
+        }
+        Heads { q, k: from(first, &k, kv_heads), v: from(first, &v, kv_heads) }
     }
 }
 

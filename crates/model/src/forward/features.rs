@@ -108,7 +108,7 @@ impl Pass<'_> {
             let rows = Rows {
                 first_sequence: self.group.sequences.start + sequences.start,
                 starts: &starts,
-                first_position: self.first_position,
+                first_position: self.cached,
             };
             for change in changes {
                 change.apply(&self.decoder.architecture, &rows, features);

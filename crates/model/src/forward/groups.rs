@@ -5,10 +5,11 @@
 
 use std::ops::Range;
 
+use super::prefixes::SharedRows;
 use crate::batch::Batch;
 
 /// Tokens of a group, unless one sequence alone is longer.
-const GROUP_TOKENS: usize = 256;
+pub(super) const GROUP_TOKENS: usize = 256;
 
 /// Whole sequences that go through the layers together.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(super) struct Group {
     pub(super) tokens: Range<usize>,
     /// The first row of each sequence in the group, and the end.
     pub(super) starts: Vec<usize>,
+    /// Present when sequences continue rows of others; then each has only rows of its own from `starts` on.
+    pub(super) shared: Option<SharedRows>,
 }
 
 impl Group {
@@ -26,7 +29,7 @@ impl Group {
         let starts = &batch.starts()[sequences.start..=sequences.end];
         let tokens = starts[0]..starts[starts.len() - 1];
         let starts = starts.iter().map(|start| start - tokens.start).collect();
-        Self { sequences, tokens, starts }
+        Self { sequences, tokens, starts, shared: None }
     }
 
     /// Number of tokens.

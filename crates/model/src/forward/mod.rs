@@ -13,6 +13,7 @@ mod mlp;
 mod norm;
 mod pass;
 mod plan;
+mod prefixes;
 mod rotary;
 mod rows;
 mod scratch;
@@ -28,14 +29,16 @@ use self::features::SplicedDictionaries;
 use self::groups::{Group, groups};
 use self::pass::Pass;
 use self::plan::Plan;
+use self::prefixes::shared_groups;
 use self::rotary::{RotaryCache, RotaryTables};
 use self::scratch::ScratchPool;
 pub(crate) use self::weights::PackedLinear;
 use self::weights::{PackedLayer, norm};
 use crate::architecture::{ActivationFunction, Architecture};
-use crate::batch::{Batch, Observer, Run};
+use crate::batch::{Activation, Batch, Observer, Run};
 use crate::checkpoint::{LayerWeights, Matrix, NormWeights};
 use crate::error::ModelError;
+use crate::hook::HookPoint;
 use crate::intervention::Intervention;
 
 /// A decoder with its weights packed, ready to run.
@@ -122,7 +125,8 @@ impl Decoder {
         observer: &dyn Observer,
     ) -> Result<Option<Vec<f32>>, ModelError> {
         let plan = Plan::new(&self.architecture, run)?;
-        self.check_tokens(batch, 0)?;
+        let sequences: Vec<&[u32]> = (0..batch.len()).map(|sequence| batch.sequence(sequence)).collect();
+        self.check_tokens(&sequences, 0)?;
         if plan.is_empty() || batch.is_empty() {
             return Ok(plan.logits.then(Vec::new));
         }
@@ -148,7 +152,7 @@ impl Decoder {
                 group,
                 rotary: &rotary,
                 threads: if alone { Threads::All } else { Threads::One },
-                first_position: 0,
+                cached: 0,
             };
             let tokens = &batch.tokens()[group.tokens.clone()];
             self.scratch.with(|scratch| {
@@ -163,6 +167,53 @@ impl Decoder {
         Ok(plan.logits.then_some(logits))
     }
 
+    /// Runs sequences up to `hook` and shows the values at the last position of each to `see`, with the number of the
+    /// sequence. What neighbouring sequences begin with in common is computed once. Returns the positions computed.
+    pub(crate) fn run_last<S: AsRef<[u32]>>(
+        &self,
+        sequences: &[S],
+        hook: HookPoint,
+        see: &(dyn Fn(usize, &[f32]) + Sync),
+    ) -> Result<usize, ModelError> {
+        if hook.is_pairwise() {
+            return Err(ModelError::PairwiseHook { hook });
+        }
+        let hooks = [hook];
+        let plan = Plan::new(&self.architecture, &Run { hooks: &hooks, ..Run::default() })?;
+        self.check_tokens(sequences, 0)?;
+        let threads = rayon::current_num_threads();
+        let groups = shared_groups(sequences, threads);
+        let longest = sequences.iter().map(|sequence| sequence.as_ref().len()).max().unwrap_or(0);
+        let rotary = self.rotary.tables(&self.architecture.rotaries, longest);
+        let observer = |_: HookPoint, activation: &Activation<'_>| {
+            for (place, sequence) in activation.sequences.clone().enumerate() {
+                see(sequence, activation.row(activation.starts[place + 1] - 1));
+            }
+        };
+        let alone = groups.len() < threads;
+        let work = |(group, tokens): &(Group, Vec<u32>)| {
+            let threads = if alone { Threads::All } else { Threads::One };
+            let pass = Pass {
+                decoder: self,
+                plan: &plan,
+                observer: &observer,
+                group,
+                rotary: &rotary,
+                threads,
+                cached: 0,
+            };
+            self.scratch.with(|scratch| {
+                let _ = pass.run(tokens, scratch, None, None);
+            });
+        };
+        if alone {
+            groups.iter().for_each(work);
+        } else {
+            groups.par_iter().with_max_len(1).for_each(work);
+        }
+        Ok(groups.iter().map(|(group, _)| group.rows()).sum())
+    }
+
     /// Continues one sequence from its cache and returns the logits of the last token.
     pub(crate) fn extend(
         &self,
@@ -173,7 +224,7 @@ impl Decoder {
         let run = Run { hooks: &[], interventions, logits: true };
         let plan = Plan::new(&self.architecture, &run)?;
         let batch = Batch::from_sequences(&[tokens]);
-        self.check_tokens(&batch, cache.len())?;
+        self.check_tokens(&[tokens], cache.len())?;
         let group = Group::new(&batch, 0..1);
         let rotary = self.rotary.tables(&self.architecture.rotaries, cache.len() + tokens.len());
         let pass = Pass {
@@ -183,7 +234,7 @@ impl Decoder {
             group: &group,
             rotary: &rotary,
             threads: Threads::All,
-            first_position: cache.len(),
+            cached: cache.len(),
         };
         let mut logits = vec![0.0; self.architecture.vocab_size];
         self.scratch.with(|scratch| {
@@ -222,10 +273,9 @@ impl Decoder {
     }
 
     /// Every sequence must have tokens, all in the vocabulary, and fit learned positions.
-    fn check_tokens(&self, batch: &Batch, cached: usize) -> Result<(), ModelError> {
+    fn check_tokens<S: AsRef<[u32]>>(&self, sequences: &[S], cached: usize) -> Result<(), ModelError> {
         let Architecture { vocab_size, context_length: limit, learned_positions, .. } = self.architecture;
-        for sequence in 0..batch.len() {
-            let tokens = batch.sequence(sequence);
+        for (sequence, tokens) in sequences.iter().map(AsRef::as_ref).enumerate() {
             let length = cached + tokens.len();
             if tokens.is_empty() {
                 return Err(ModelError::EmptySequence { sequence });

@@ -24,8 +24,8 @@ pub(super) struct Pass<'a> {
     pub(super) group: &'a Group,
     pub(super) rotary: &'a RotaryTables,
     pub(super) threads: Threads,
-    /// Position of the first row; 0 unless a cache holds what came before.
-    pub(super) first_position: usize,
+    /// Positions of the sequence that a cache holds.
+    pub(super) cached: usize,
 }
 
 impl Pass<'_> {
@@ -62,8 +62,11 @@ impl Pass<'_> {
         self.visit(HookPoint::Embed, resid)?;
         let Some(table) = &self.decoder.positions else { return ControlFlow::Continue(()) };
         let positions: Vec<u32> = (0..self.group.sequences.len())
-            .flat_map(|sequence| 0..self.group.sequence_rows(sequence).len())
-            .map(|position| (self.first_position + position) as u32)
+            .flat_map(|sequence| {
+                let first = self.first_position(sequence);
+                first..first + self.group.sequence_rows(sequence).len()
+            })
+            .map(|position| position as u32)
             .collect();
         let added = scratch.branch.sized(resid.len());
         gather_rows(&table.data, d_model, &positions, added);
@@ -105,6 +108,13 @@ impl Pass<'_> {
         ControlFlow::Continue(())
     }
 
+    /// Position of the first row of a sequence of the group: what came before is in a cache, or in rows that the
+    /// sequence shares with others.
+    pub(super) fn first_position(&self, sequence: usize) -> usize {
+        let Some(shared) = &self.group.shared else { return self.cached };
+        shared.paths[sequence].len() - self.group.sequence_rows(sequence).len()
+    }
+
     /// The number format of the products.
     pub(super) fn precision(&self) -> Precision {
         self.decoder.precision
@@ -138,7 +148,7 @@ impl Pass<'_> {
                 &InterventionRows {
                     first_sequence: self.group.sequences.start,
                     starts: &self.group.starts,
-                    first_position: self.first_position,
+                    first_position: self.cached,
                 },
                 values,
             );
