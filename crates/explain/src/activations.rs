@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use glossator_model::{Activation, Batch, HookPoint, Model, Run, UnitId};
+use glossator_model::{HookPoint, Model, UnitId};
 
 use crate::ExplainError;
 
@@ -27,7 +27,7 @@ pub trait UnitActivations {
 pub struct ModelActivations<'a> {
     model: &'a Model,
     batch_tokens: usize,
-    /// Token positions run so far.
+    /// Token positions computed so far; what sequences begin with in common counts once.
     pub positions: u64,
     /// Forward passes so far.
     pub forwards: u64,
@@ -36,7 +36,8 @@ pub struct ModelActivations<'a> {
 /// A sequence, and what is wanted of it, as (index of the request, unit).
 type Asked<'a> = (&'a [u32], Vec<(usize, u32)>);
 
-/// The sequences of one hook point: what is wanted of each, as (index of the request, unit).
+/// The sequences of one hook point: what is wanted of each, as (index of the request, unit). In lexicographic order,
+/// in which sequences that begin alike are neighbours.
 type Wanted<'a> = BTreeMap<&'a [u32], Vec<(usize, u32)>>;
 
 impl<'a> ModelActivations<'a> {
@@ -53,19 +54,13 @@ impl<'a> ModelActivations<'a> {
         answers: &mut [f32],
     ) -> Result<(), ExplainError> {
         let sequences: Vec<&[u32]> = chunk.iter().map(|(tokens, _)| *tokens).collect();
-        let batch = Batch::from_sequences(&sequences);
-        self.positions += batch.tokens().len() as u64;
-        self.forwards += 1;
         let found = Mutex::new(Vec::new());
-        let observer = |_: HookPoint, activation: &Activation<'_>| {
-            let mut values = Vec::new();
-            for (place, sequence) in activation.sequences.clone().enumerate() {
-                let row = activation.row(activation.starts[place + 1] - 1);
-                values.extend(chunk[sequence].1.iter().map(|&(request, unit)| (request, row[unit as usize])));
-            }
+        let see = |sequence: usize, row: &[f32]| {
+            let values = chunk[sequence].1.iter().map(|&(request, unit)| (request, row[unit as usize]));
             found.lock().unwrap_or_else(PoisonError::into_inner).extend(values);
         };
-        self.model.run(&batch, &Run { hooks: &[hook], ..Run::default() }, &observer)?;
+        self.positions += self.model.run_last(&sequences, hook, &see)? as u64;
+        self.forwards += 1;
         for (request, value) in found.into_inner().unwrap_or_else(PoisonError::into_inner) {
             answers[request] = value;
         }
@@ -82,9 +77,7 @@ impl UnitActivations for ModelActivations<'_> {
         }
         let mut answers = vec![f32::NAN; requests.len()];
         for (hook, wanted) in hooks {
-            let mut sequences: Vec<Asked<'_>> = wanted.into_iter().collect();
-            // Batches of sequences of about the same length share the work evenly between threads.
-            sequences.sort_by_key(|(tokens, _)| tokens.len());
+            let sequences: Vec<Asked<'_>> = wanted.into_iter().collect();
             let mut rest = sequences.as_slice();
             while !rest.is_empty() {
                 let mut tokens = 0;
