@@ -32,7 +32,9 @@ fn main() -> Result<(), ExplainError> {
             frame.bos = excerpts.first().and_then(|excerpt| excerpt.tokens.first()).copied();
         }
         let examples = neuron2graph::examples(&excerpts, atlas.profile(unit)?.0.max, ignored, EXAMPLES);
-        subjects.push(Subject { unit, examples });
+        let means = atlas.token_means(unit)?;
+        let evidence = neuron2graph::evidence(&excerpts, &examples, ignored, |token| means.get(token));
+        subjects.push(Subject { unit, examples, evidence });
     }
 
     let mut activations = ModelActivations::new(&model, 8_192);

@@ -178,7 +178,9 @@ fn subjects(atlas: &Atlas, units: &[UnitId], padding: u32) -> Result<(Vec<Subjec
             let excerpts: Vec<Excerpt> = atlas.excerpts_in(unit, &[Split::Train])?;
             let first = excerpts.first().and_then(|excerpt| excerpt.tokens.first()).copied();
             let examples = neuron2graph::examples(&excerpts, maximum, ignored, EXAMPLES);
-            Ok((Subject { unit, examples }, first))
+            let means = atlas.token_means(unit)?;
+            let evidence = neuron2graph::evidence(&excerpts, &examples, ignored, |token| means.get(token));
+            Ok((Subject { unit, examples, evidence }, first))
         })
         .collect::<Result<_, ExplainError>>()?;
     // Positions are only ignored where every window begins with the begin-of-sequence token.

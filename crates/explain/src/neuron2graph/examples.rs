@@ -54,7 +54,8 @@ pub fn examples(excerpts: &[Excerpt], maximum: f32, ignored: usize, limit: usize
     firsts.into_iter().chain(others).take(limit).collect()
 }
 
-fn is_training(excerpt: &Excerpt) -> bool {
+/// Whether explainers may learn from an excerpt.
+pub(super) fn is_training(excerpt: &Excerpt) -> bool {
     let wanted = match excerpt.kind {
         ExcerptKind::Top => true,
         ExcerptKind::Quantile { interval } => interval > 0,

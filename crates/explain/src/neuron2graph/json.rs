@@ -1,7 +1,8 @@
 //! A trie as JSON, the stored form of a Neuron2Graph explanation.
 //!
 //! ```json
-//! {"bos": null, "padding": {"token": 2483, "rule": "…"}, "searched": 16, "children": [
+//! {"bos": null, "padding": {"token": 2483, "rule": "…"}, "searched": 16,
+//!  "tokens": [{"token": 274, "text": "ing", "mean": 0.25}], "children": [
 //!   {"steps": [{"token": 274, "text": "ing"}, {"wildcard": [1, 3]}], "children": [
 //!     {"steps": [{"token": 716, "text": " am"}], "activation": 2.5, "examples": 4},
 //!     {"steps": [{"token": 389, "text": " are"}], "activation": 2.0, "examples": 3}]},
@@ -10,7 +11,7 @@
 //!
 //! A step goes one element backwards: a `token` (with its `text`, for people), a `wildcard` (fewest and most tokens), or
 //! the `start` of the sequence. Steps without a choice between them share a node. A node with `activation` ends a
-//! pattern that `examples` examples gave. Like the nested dictionaries of OpenAI's `sparse_autoencoder`, but keyed by
+//! pattern that `examples` examples gave. `tokens` are what tokens predict where no pattern matches. Like the nested dictionaries of OpenAI's `sparse_autoencoder`, but keyed by
 //! token id, as different tokens can have the same text.
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,16 @@ struct Body {
     bos: Option<u32>,
     padding: Padding,
     searched: usize,
+    #[serde(default)]
+    tokens: Vec<TokenMean>,
     children: Vec<Branch>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TokenMean {
+    token: u32,
+    text: String,
+    mean: f32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -53,7 +63,10 @@ enum Step {
 /// The stored form. `searched` is the number of examples that the trie was made from, `text` gives token texts.
 pub fn to_json<'a>(trie: &Trie, padding: &Padding, searched: usize, text: impl Fn(u32) -> &'a str) -> Value {
     let children = branches(&trie.root, &text);
-    serde_json::json!(Body { bos: trie.bos, padding: padding.clone(), searched, children })
+    let means = trie.token_means.iter();
+    let tokens =
+        means.map(|(&token, &mean)| TokenMean { token, text: text(token).to_owned(), mean }).collect();
+    serde_json::json!(Body { bos: trie.bos, padding: padding.clone(), searched, tokens, children })
 }
 
 fn branches<'a>(node: &Node, text: &dyn Fn(u32) -> &'a str) -> Vec<Branch> {
@@ -81,7 +94,8 @@ pub fn from_json(body: &Value) -> Result<Trie, String> {
     let body = Body::deserialize(body).map_err(|error| error.to_string())?;
     let mut root = Node::default();
     body.children.iter().try_for_each(|branch| attach(&mut root, branch, 0))?;
-    Ok(Trie { root, bos: body.bos })
+    let token_means = body.tokens.iter().map(|token| (token.token, token.mean)).collect();
+    Ok(Trie { root, bos: body.bos, token_means })
 }
 
 fn attach(parent: &mut Node, branch: &Branch, above: usize) -> Result<(), String> {

@@ -11,9 +11,12 @@
 //! - a suffix that only works at the beginning of a sequence is lengthened, and anchored only if it is the whole text;
 //! - prediction follows exact and wildcard branches and takes the longest match (the original takes the exact branch
 //!   where there is one, never turns back, and stops at the shortest match);
-//! - equal patterns merge by their mean (the original keeps the last);
+//! - equal patterns merge (the original keeps the last), and a pattern is worth the mean recorded activation where it
+//!   predicts, not what the bare suffix gave; a token that patterns end on predicts its mean where none of them
+//!   matches (see [`evidence`]);
 //! - patterns that differ in the length of one wildcard run become one with a gap of varying length.
 
+pub mod evidence;
 pub mod examples;
 mod frame;
 mod graphviz;
@@ -23,6 +26,7 @@ mod readable;
 pub mod search;
 pub mod trie;
 
+pub use evidence::{Evidence, evidence};
 pub use examples::examples;
 pub use frame::{Frame, Padding};
 pub use graphviz::graphviz;
@@ -32,6 +36,7 @@ pub use search::{Example, Search};
 pub use trie::Trie;
 
 use glossator_model::UnitId;
+use rayon::prelude::*;
 
 use crate::ExplainError;
 use crate::activations::{Request, UnitActivations};
@@ -46,6 +51,8 @@ pub struct Subject {
     pub unit: UnitId,
     /// Texts in which it fires.
     pub examples: Vec<Example>,
+    /// What is recorded of it, by which its patterns are valued.
+    pub evidence: Evidence,
 }
 
 /// Finds the patterns of several units together: in every round the sequences that all unfinished searches want are
@@ -80,9 +87,9 @@ pub fn explain(
             search.supply(&answers[range]);
         }
     }
-    let tries = searches.iter().map(|searches| {
+    let tries = subjects.par_iter().zip(&searches).map(|(subject, searches)| {
         let found: Vec<_> = searches.iter().filter_map(Search::pattern).cloned().collect();
-        Trie::new(&pattern::merge(&found), frame.bos)
+        evidence::valued(&pattern::merge(&found), frame.bos, &subject.evidence)
     });
     Ok(tries.collect())
 }

@@ -1,7 +1,7 @@
 //! Planted rules must be recovered, the original's known failures must not occur, and prediction must agree with a
 //! matcher that tries every alignment of every pattern.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use glossator_model::HookPoint;
 use proptest::prelude::*;
@@ -31,7 +31,7 @@ fn unit(index: usize) -> UnitId {
 /// The patterns found for one unit that follows `rule`, from these texts.
 fn found(rule: impl Fn(&[u32]) -> f32, frame: Frame, texts: &[&[u32]]) -> Vec<Pattern> {
     let examples = texts.iter().map(|tokens| Example { tokens: tokens.to_vec(), activation: rule(tokens) });
-    let subject = Subject { unit: unit(0), examples: examples.collect() };
+    let subject = Subject { unit: unit(0), examples: examples.collect(), evidence: Evidence::default() };
     explain(&[subject], frame, &mut Mock(|_, tokens: &[u32]| rule(tokens))).unwrap()[0].patterns()
 }
 
@@ -68,7 +68,7 @@ fn order_matters() {
     };
     let patterns = found(rule, FRAME, &[&[6, 5, 1, 6, 7]]);
     assert_eq!(patterns, [pattern(&[Token(7), Token(6), exactly(1), Token(5)], 2.0, 1)]);
-    let trie = Trie::new(&patterns, None);
+    let trie = Trie::new(&patterns, None, BTreeMap::new());
     assert_eq!(trie.predict(&[5, 2, 6, 7]), [0.0, 0.0, 0.0, 2.0]);
     assert_eq!(trie.predict(&[6, 2, 5, 7]), [0.0; 4]);
 }
@@ -81,7 +81,7 @@ fn a_gap_of_varying_length() {
     };
     let patterns = found(rule, FRAME, &[&[3, 1, 7], &[2, 3, 1, 2, 4, 7]]);
     assert_eq!(patterns, [pattern(&[Token(7), Wildcard { min: 1, max: 3 }, Token(3)], 2.0, 2)]);
-    let trie = Trie::new(&patterns, None);
+    let trie = Trie::new(&patterns, None, BTreeMap::new());
     assert_eq!(trie.predict(&[3, 8, 8, 7]), [0.0, 0.0, 0.0, 2.0], "a length between those seen");
     assert_eq!(trie.predict(&[3, 7, 7])[1], 0.0);
 }
@@ -93,7 +93,7 @@ fn a_position_in_the_sequence() {
     let rule = |tokens: &[u32]| on(tokens.len() == 1 && tokens[0] == 7);
     let patterns = found(rule, FRAME, &[&[7]]);
     assert_eq!(patterns, [pattern(&[Token(7), Start], 2.0, 1)]);
-    assert_eq!(Trie::new(&patterns, None).predict(&[7, 7]), [2.0, 0.0]);
+    assert_eq!(Trie::new(&patterns, None, BTreeMap::new()).predict(&[7, 7]), [2.0, 0.0]);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn a_begin_of_sequence_token_is_a_frame_and_no_part_of_patterns() {
     let rule = |tokens: &[u32]| on(tokens.len() == 3 && tokens[0] == 0 && tokens[2] == 7);
     let patterns = found(rule, frame, &[&[0, 4, 7]]);
     assert_eq!(patterns, [pattern(&[Token(7), exactly(1), Start], 2.0, 1)]);
-    assert_eq!(Trie::new(&patterns, Some(0)).predict(&[0, 4, 7, 7]), [0.0, 0.0, 2.0, 0.0]);
+    assert_eq!(Trie::new(&patterns, Some(0), BTreeMap::new()).predict(&[0, 4, 7, 7]), [0.0, 0.0, 2.0, 0.0]);
 }
 
 #[test]
@@ -145,22 +145,26 @@ fn the_wildcard_branch_is_followed_where_the_exact_one_fails() {
         pattern(&[Token(3), Token(2), Token(1)], 1.0, 1),
         pattern(&[Token(3), exactly(1), Token(4)], 5.0, 1),
     ];
-    let trie = Trie::new(&patterns, None);
+    let trie = Trie::new(&patterns, None, BTreeMap::new());
     assert_eq!(trie.predict(&[4, 2, 3]), [0.0, 0.0, 5.0], "greedy descent into 2 would find nothing");
 }
 
 #[test]
 fn a_short_pattern_does_not_shadow_a_longer_one() {
-    let trie = Trie::new(&[pattern(&[Token(3)], 1.0, 1), pattern(&[Token(3), Token(2)], 5.0, 1)], None);
+    let trie = Trie::new(
+        &[pattern(&[Token(3)], 1.0, 1), pattern(&[Token(3), Token(2)], 5.0, 1)],
+        None,
+        BTreeMap::new(),
+    );
     assert_eq!(trie.predict(&[2, 3, 3]), [0.0, 5.0, 1.0]);
 }
 
 #[test]
 fn of_equally_long_matches_the_more_exact_and_then_the_stronger_wins() {
     let wide = pattern(&[Token(3), exactly(1)], 9.0, 1);
-    let trie = Trie::new(&[wide.clone(), pattern(&[Token(3), Token(2)], 5.0, 1)], None);
+    let trie = Trie::new(&[wide.clone(), pattern(&[Token(3), Token(2)], 5.0, 1)], None, BTreeMap::new());
     assert_eq!(trie.predict(&[2, 3])[1], 5.0);
-    let trie = Trie::new(&[wide, pattern(&[exactly(1), Token(2)], 4.0, 1)], None);
+    let trie = Trie::new(&[wide, pattern(&[exactly(1), Token(2)], 4.0, 1)], None, BTreeMap::new());
     assert_eq!(trie.predict(&[2, 3])[1], 9.0);
 }
 
@@ -169,7 +173,7 @@ fn wildcards_on_wildcards_do_not_multiply() {
     // Of a hostile atlas: every alignment tried by itself would take longer than the universe is old.
     let gap = Wildcard { min: 0, max: 60 };
     let elements: Vec<Element> = [Token(1), gap].into_iter().cycle().take(80).collect();
-    let trie = Trie::new(&[pattern(&elements, 3.0, 1)], None);
+    let trie = Trie::new(&[pattern(&elements, 3.0, 1)], None, BTreeMap::new());
     assert_eq!(trie.predict(&[1; 64])[63], 3.0);
 }
 
@@ -179,7 +183,7 @@ fn searches_of_many_units_share_their_rounds() {
         .map(|index| {
             let examples =
                 (0..3).map(|text| Example { tokens: vec![text, 50, index as u32], activation: 2.0 });
-            Subject { unit: unit(index), examples: examples.collect() }
+            Subject { unit: unit(index), examples: examples.collect(), evidence: Evidence::default() }
         })
         .collect();
     let mut calls = HashMap::<usize, usize>::new();
@@ -205,7 +209,7 @@ fn searches_of_many_units_share_their_rounds() {
 #[test]
 fn undefined_activations_find_nothing_but_the_whole_text() {
     let examples = vec![Example { tokens: vec![1, 2], activation: 1.0 }];
-    let subject = Subject { unit: unit(0), examples };
+    let subject = Subject { unit: unit(0), examples, evidence: Evidence::default() };
     let tries = explain(&[subject], FRAME, &mut Mock(|_, _: &[u32]| f32::NAN)).unwrap();
     assert_eq!(tries[0].patterns(), [pattern(&[Token(2), Token(1), Start], 1.0, 1)]);
 }
@@ -216,7 +220,7 @@ fn letters(token: u32) -> &'static str {
 
 #[test]
 fn one_readable_line() {
-    let line = |patterns: &[Pattern]| readable(&Trie::new(patterns, None), letters);
+    let line = |patterns: &[Pattern]| readable(&Trie::new(patterns, None, BTreeMap::new()), letters);
     assert_eq!(line(&[]), "nothing found");
     assert_eq!(line(&[pattern(&[Token(4)], 1.0, 1)]), r#""e""#);
     let siblings = [
@@ -242,13 +246,17 @@ fn one_readable_line() {
 fn long_lines_end() {
     let many: Vec<Pattern> =
         (0..200).map(|i| pattern(&[Token(i), Token(1000 + i), Token(2000 + i)], 1.0, 1)).collect();
-    let line = readable(&Trie::new(&many, None), letters);
+    let line = readable(&Trie::new(&many, None, BTreeMap::new()), letters);
     assert!(line.chars().count() < 220 && line.contains("; and "), "{line}");
 }
 
 #[test]
 fn graphviz_quotes_everything() {
-    let trie = Trie::new(&[pattern(&[Token(3), Wildcard { min: 0, max: 2 }, Token(2), Start], 1.5, 2)], None);
+    let trie = Trie::new(
+        &[pattern(&[Token(3), Wildcard { min: 0, max: 2 }, Token(2), Start], 1.5, 2)],
+        None,
+        BTreeMap::new(),
+    );
     let expected = r#"digraph "u\"1" {
   label="u\"1"; rankdir=LR; node [shape=box, style=rounded, fontname=monospace];
   n0 [label="\\\"d\\|"];
@@ -266,7 +274,8 @@ fn graphviz_quotes_everything() {
 #[test]
 fn damaged_bodies_are_refused() {
     let padding = Padding { token: PAD, rule: "test".to_owned() };
-    let body = to_json(&Trie::new(&[pattern(&[Token(1)], 1.0, 1)], None), &padding, 1, letters);
+    let body =
+        to_json(&Trie::new(&[pattern(&[Token(1)], 1.0, 1)], None, BTreeMap::new()), &padding, 1, letters);
     let token = serde_json::json!({"token": 1, "text": "a"});
     for damage in [
         serde_json::json!([{"steps": [{"token": "x"}]}]),
@@ -288,7 +297,7 @@ fn damaged_bodies_are_refused() {
 #[test]
 fn the_longest_patterns_read_back() {
     let long = |last| pattern(&(0..600).map(Token).chain([Token(last), Start]).collect::<Vec<_>>(), 1.0, 1);
-    let trie = Trie::new(&[long(1), long(2)], None);
+    let trie = Trie::new(&[long(1), long(2)], None, BTreeMap::new());
     let padding = Padding { token: PAD, rule: "test".to_owned() };
     let text = to_json(&trie, &padding, 1, letters).to_string();
     assert_eq!(from_json(&serde_json::from_str(&text).unwrap()).unwrap(), trie);
@@ -333,7 +342,7 @@ proptest! {
     #[test]
     fn prediction_equals_trying_every_alignment(patterns in patterns(), tokens in prop::collection::vec(0_u32..4, 1..8)) {
         let merged = merge(&patterns);
-        let predicted = Trie::new(&merged, None).predict(&tokens);
+        let predicted = Trie::new(&merged, None, BTreeMap::new()).predict(&tokens);
         for end in 1..=tokens.len() {
             let matches = merged.iter().flat_map(|pattern| {
                 let found = alignments(&pattern.elements, &tokens[..end]);
@@ -355,7 +364,7 @@ proptest! {
 
     #[test]
     fn the_stored_form_reads_back(patterns in patterns(), bos in prop::option::of(0_u32..4)) {
-        let trie = Trie::new(&merge(&patterns), bos);
+        let trie = Trie::new(&merge(&patterns), bos, BTreeMap::new());
         let padding = Padding { token: PAD, rule: "test".to_owned() };
         let text = to_json(&trie, &padding, 16, letters).to_string();
         prop_assert_eq!(from_json(&serde_json::from_str(&text).unwrap()).unwrap(), trie);
@@ -363,7 +372,7 @@ proptest! {
 
     #[test]
     fn readable_lines_never_break_or_hide(patterns in patterns()) {
-        let line = readable(&Trie::new(&merge(&patterns), None), letters);
+        let line = readable(&Trie::new(&merge(&patterns), None, BTreeMap::new()), letters);
         prop_assert!(!line.is_empty() && !line.chars().any(char::is_control));
         prop_assert_eq!(escaped("\u{7}"), "\\u{7}");
     }

@@ -3,7 +3,8 @@
 //!
 //! At every node the exact branch, the wildcard branches and the beginning of the sequence are all followed. Of the
 //! patterns that match, the one that spans most tokens wins (the beginning counts as one); among those the one with
-//! more exact tokens; among those the one with the larger activation. Where none matches the prediction is 0.
+//! more exact tokens; among those the one with the larger activation. Where none matches, a token that patterns end on
+//! predicts its mean, and any other 0 (see `evidence`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,8 @@ pub struct Trie {
     pub root: Node,
     /// The begin-of-sequence token that the unit's windows begin with, which no pattern reaches into.
     pub bos: Option<u32>,
+    /// What tokens predict where no pattern matches, if not 0.
+    pub token_means: BTreeMap<u32, f32>,
 }
 
 /// A place in the trie.
@@ -45,9 +48,13 @@ struct Match {
     activation: f32,
 }
 
+/// The best match at a position, and the pattern's elements.
+type Decision = (Match, Vec<Element>);
+
 impl Trie {
-    /// Builds the trie of patterns that are pairwise different ([`super::pattern::merge`]).
-    pub fn new(patterns: &[Pattern], bos: Option<u32>) -> Self {
+    /// Builds the trie of patterns that are pairwise different ([`super::pattern::merge`]), with what tokens predict
+    /// where none matches.
+    pub fn new(patterns: &[Pattern], bos: Option<u32>, token_means: BTreeMap<u32, f32>) -> Self {
         let mut root = Node::default();
         for pattern in patterns {
             let mut node = &mut root;
@@ -56,7 +63,7 @@ impl Trie {
             }
             node.end = Some(End { activation: pattern.activation, examples: pattern.examples });
         }
-        Self { root, bos }
+        Self { root, bos, token_means }
     }
 
     /// The patterns, in the order of the trie.
@@ -66,19 +73,30 @@ impl Trie {
         patterns
     }
 
-    /// The activation predicted at the last of `tokens`, whose first `first` tokens are out of every pattern's reach.
-    fn last(&self, tokens: &[u32], first: usize) -> f32 {
-        let mut walk = Walk { tokens, first, best: None };
+    /// The elements of the pattern that predicts at each of `tokens`, if one matches.
+    pub fn deciding(&self, tokens: &[u32]) -> Vec<Option<Vec<Element>>> {
+        self.decisions(tokens).map(|decision| decision.map(|(_, elements)| elements)).collect()
+    }
+
+    fn decisions(&self, tokens: &[u32]) -> impl Iterator<Item = Option<Decision>> {
+        let first = usize::from(self.bos.is_some() && tokens.first().copied() == self.bos);
+        (1..=tokens.len()).map(move |end| if end <= first { None } else { self.last(&tokens[..end], first) })
+    }
+
+    /// The match at the last of `tokens`, whose first `first` tokens are out of every pattern's reach.
+    fn last(&self, tokens: &[u32], first: usize) -> Option<Decision> {
+        let mut walk = Walk { tokens, first, path: Vec::new(), best: None };
         walk.visit(&self.root, &[tokens.len()], 0, 0);
-        walk.best.map_or(0.0, |best| best.activation)
+        walk.best
     }
 }
 
 impl Predictor for Trie {
     fn predict(&self, tokens: &[u32]) -> Vec<f32> {
-        let first = usize::from(self.bos.is_some() && tokens.first().copied() == self.bos);
-        (1..=tokens.len())
-            .map(|end| if end <= first { 0.0 } else { self.last(&tokens[..end], first) })
+        let fallback = |token| self.token_means.get(token).copied().unwrap_or(0.0);
+        let decisions = self.decisions(tokens).zip(tokens);
+        decisions
+            .map(|(decision, token)| decision.map_or_else(|| fallback(token), |(best, _)| best.activation))
             .collect()
     }
 }
@@ -97,7 +115,9 @@ fn collect(node: &Node, path: &mut Vec<Element>, patterns: &mut Vec<Pattern>) {
 struct Walk<'a> {
     tokens: &'a [u32],
     first: usize,
-    best: Option<Match>,
+    /// The elements from the root to the node that is visited.
+    path: Vec<Element>,
+    best: Option<Decision>,
 }
 
 impl Walk<'_> {
@@ -107,8 +127,8 @@ impl Walk<'_> {
         if let Some(end) = node.end {
             let span = self.tokens.len() - rests[0] + start;
             let found = Match { span, exact, activation: end.activation };
-            if self.best.is_none_or(|best| found > best) {
-                self.best = Some(found);
+            if self.best.as_ref().is_none_or(|(best, _)| found > *best) {
+                self.best = Some((found, self.path.clone()));
             }
         }
         let (tokens, first) = (self.tokens, self.first);
@@ -118,10 +138,13 @@ impl Walk<'_> {
             if let Some(child) = node.children.get(&Element::Token(token)) {
                 let read: Vec<usize> =
                     unread().filter(|rest| tokens[rest - 1] == token).map(|rest| rest - 1).collect();
+                self.path.push(Element::Token(token));
                 self.visit(child, &read, exact + 1, start);
+                self.path.pop();
             }
         }
         for (element, child) in node.children.range(Element::Wildcard { min: 0, max: 0 }..) {
+            self.path.push(*element);
             match *element {
                 Element::Wildcard { min, max } => {
                     let after = |rest: usize| {
@@ -136,6 +159,7 @@ impl Walk<'_> {
                 Element::Start if rests.contains(&first) => self.visit(child, &[first], exact, 1),
                 Element::Start | Element::Token(_) => {}
             }
+            self.path.pop();
         }
     }
 }
