@@ -34,4 +34,7 @@ const splits: Record<string, string> = {
   test: "kept for final scores",
 };
 
+/** The hook point of a dictionary's features, `….hook_sae_acts_post`, is shown as the place that it reads. */
+export const hookTitle = (hook: string): string => hook.replace(/\.hook_sae_acts_post$/, " features");
+
 export const splitTitle = (name: string): string => splits[name] ?? name;
