@@ -64,14 +64,17 @@ install-build: ## Install what building and the demo need (Debian packages; Rust
 install-test: install-build ## Install what the tests need besides
 	$(call install_missing,$(TEST_NEEDS))
 
-.PHONY: demo-data
-demo-data: install-build ## Fetch the demo model and assemble the demo corpus (reused when there)
+.PHONY: demo-model
+demo-model: install-build ## Fetch the demo model (reused when there)
 	GLOSSATOR_DEMO_DIR="$(DEMO_DIR)" python3 demo/fetch_model.py
+
+.PHONY: demo-data
+demo-data: demo-model ## Fetch the demo model and assemble the demo corpus (reused when there)
 	GLOSSATOR_DEMO_DIR="$(DEMO_DIR)" python3 demo/fetch_corpus.py
 
 .PHONY: test
-test: install-test page ## Run every test: Rust, documentation, page, browser
-	cargo test --release --locked --workspace
+test: install-test page demo-model ## Run every test: Rust, documentation, page, browser
+	GLOSSATOR_DEMO_DIR="$(DEMO_DIR)" cargo test --release --locked --workspace
 	cargo build --release --locked -p glossator
 	cargo build --release --locked -p glossator-atlas --example synthetic_atlas
 	cd web && npm run --silent check && npm run --silent test && npm run --silent test:browser

@@ -2,7 +2,8 @@
 //! (`reference/gguf/make_tokenizers.py`, `check_llama_cpp.mjs`).
 
 #![allow(clippy::unwrap_used)] // A test may stop at the first surprise.
-#![allow(clippy::print_stderr)] // A test that cannot run says so.
+
+mod common;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -47,13 +48,7 @@ fn small_vocabularies_give_the_ids_of_the_original_libraries() {
 
 #[test]
 fn the_demo_model_gives_the_ids_of_llama_cpp() {
-    let directory = std::env::var_os("GLOSSATOR_DEMO_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache/demo"), PathBuf::from);
-    let path = directory.join("SmolLM2-135M-Instruct.Q4_1.gguf");
-    if !path.exists() {
-        eprintln!("skipped: {} is not there (`make demo-data` fetches it)", path.display());
-        return;
-    }
+    let path = common::demo_model();
     let tokenizer = Checkpoint::open(&path).unwrap().tokenizer().unwrap();
     let text = std::fs::read_to_string(goldens().join("smollm2_ids.json")).unwrap();
     let cases: Vec<Case> = serde_json::from_str(&text).unwrap();

@@ -73,6 +73,15 @@ impl Golden {
     }
 }
 
+/// The demo model's file.
+pub fn demo_model() -> PathBuf {
+    let directory = std::env::var_os("GLOSSATOR_DEMO_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.cache/demo"), PathBuf::from);
+    let path = directory.join("SmolLM2-135M-Instruct.Q4_1.gguf");
+    assert!(path.exists(), "{} is not there: `make demo-model` fetches it", path.display());
+    path
+}
+
 /// ‖found − expected‖ / ‖expected‖ within a tolerance; infinities must stand in the same places.
 pub fn assert_close(family: &str, name: &str, found: &[f32], expected: &[f32], tolerance: f64) {
     assert_eq!(found.len(), expected.len(), "{family} {name}: length");
