@@ -110,13 +110,15 @@ impl<D: Borrow<Dictionary> + Sync> Coder<D> {
     pub fn reconstruct(&self, latents: &SparseLatents, inputs: &[f32]) -> Vec<f32> {
         assert_eq!(latents.rows(), self.rows(inputs), "reconstruct: another number of rows");
         let mut out = self.decode(latents);
-        if let Some(skip) = &self.skip {
-            Product::new(skip).accumulate().run(&self.normalised(inputs)[..], &mut out);
+        if self.dictionary().input.restore {
+            let rows = inputs.par_chunks_exact(self.dictionary().d_input);
+            out.par_chunks_exact_mut(self.dictionary().d_output).zip(rows).for_each(|(out, row)| {
+                self.dictionary().input.normalisation.row_map(row).invert(out);
+            });
         }
-        let rows = inputs.par_chunks_exact(self.dictionary().d_input);
-        out.par_chunks_exact_mut(self.dictionary().d_output).zip(rows).for_each(|(out, row)| {
-            self.dictionary().input.normalisation.row_map(row).invert(out);
-        });
+        if let Some(skip) = &self.skip {
+            Product::new(skip).accumulate().run(inputs, &mut out);
+        }
         out
     }
 
@@ -187,11 +189,14 @@ mod tests {
         for (i, y) in y.iter_mut().enumerate() {
             let write = |(latent, f): (usize, &f64)| f * f64::from(dictionary.decoder_row(latent)[i]);
             *y = f64::from(dictionary.decoder_bias[i]) + f.iter().enumerate().map(write).sum::<f64>();
-            if let Some(skip) = &dictionary.skip {
-                let through = |(j, u): (usize, &f64)| u * f64::from(skip[i * dictionary.d_input + j]);
-                *y += u.iter().enumerate().map(through).sum::<f64>();
+            if dictionary.input.restore {
+                *y = *y * f64::from(map.back) + f64::from(map.shift);
             }
-            *y = *y * f64::from(map.back) + f64::from(map.shift);
+            if let Some(skip) = &dictionary.skip {
+                let through =
+                    |(j, &x): (usize, &f32)| f64::from(x) * f64::from(skip[i * dictionary.d_input + j]);
+                *y += row.iter().enumerate().map(through).sum::<f64>();
+            }
         }
         (f, y)
     }
@@ -222,7 +227,8 @@ mod tests {
         ] {
             for subtract_decoder_bias in [false, true] {
                 let mut dictionary = example(6, 6, 20, Activation::Relu);
-                dictionary.input = crate::InputConvention { subtract_decoder_bias, normalisation };
+                dictionary.input =
+                    crate::InputConvention { subtract_decoder_bias, normalisation, restore: true };
                 assert_follows_equations(&dictionary);
             }
         }
@@ -232,6 +238,10 @@ mod tests {
     fn skip_transcoders_follow_their_equations() {
         let mut dictionary = example(6, 4, 20, Activation::Relu);
         dictionary.skip = Some(inputs(4, 6));
+        assert_follows_equations(&dictionary);
+        dictionary.input.normalisation = Normalisation::LayerNorm { epsilon: 1e-5 };
+        assert_follows_equations(&dictionary);
+        dictionary.input.restore = false;
         assert_follows_equations(&dictionary);
     }
 

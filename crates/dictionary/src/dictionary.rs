@@ -6,10 +6,11 @@
 //! u = N(x)                                    [d_input]
 //! z = E (u − s b_d) + b_e                     [latents]     s is 1 or 0: `subtract_decoder_bias`
 //! f = a(z)                                    [latents]
-//! y = N⁻¹(Dᵀ f + b_d + S u)                   [d_output]    S: the skip connection of skip transcoders
+//! y = N⁻¹(Dᵀ f + b_d) + S x                   [d_output]    S: the skip connection of skip transcoders
 //! ```
 //!
-//! E and D have one row per latent. Conventions that can be folded into the weights without changing any latent or
+//! N⁻¹ is left out where `restore` is false, as it is for transcoders of normalised inputs: their outputs live in
+//! another space. E and D have one row per latent. Conventions that can be folded into the weights without changing any latent or
 //! reconstruction are folded when a file is read.
 
 use crate::activation::Activation;
@@ -18,12 +19,21 @@ use crate::metadata::Metadata;
 use crate::normalisation::Normalisation;
 
 /// How a dictionary reads activations.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct InputConvention {
     /// Whether the decoder bias is subtracted before encoding (after the normalisation).
     pub subtract_decoder_bias: bool,
-    /// The normalisation, undone for the reconstruction.
+    /// The normalisation of the inputs.
     pub normalisation: Normalisation,
+    /// Whether the normalisation is undone for the reconstruction.
+    pub restore: bool,
+}
+
+impl Default for InputConvention {
+    /// Inputs are read as they are.
+    fn default() -> Self {
+        Self { subtract_decoder_bias: false, normalisation: Normalisation::None, restore: true }
+    }
 }
 
 /// A sparse autoencoder or transcoder. All matrices are row-major.

@@ -10,6 +10,7 @@ mod activation;
 mod coder;
 mod dictionary;
 mod error;
+pub mod formats;
 mod metadata;
 mod normalisation;
 mod sparse_latents;

@@ -25,6 +25,8 @@ pub struct Metadata {
     pub nested_groups: Vec<usize>,
     /// How often each latent fired in training `[latents]`, as a share of the tokens.
     pub firing_frequency: Option<Vec<f32>>,
+    /// What the reader of the file had to assume or leave out, in sentences for the user.
+    pub notes: Vec<String>,
     /// The configuration as it stood in the file.
     pub original_config: Option<serde_json::Value>,
 }

@@ -61,7 +61,8 @@ impl FeatureDictionary for SplicedDictionary {
         let (dictionary, features) = (self.dictionary(), self.features());
         let rows = before.chunks_exact(features).zip(after.chunks_exact(features));
         for (activations, (before, after)) in activations.chunks_exact_mut(dictionary.d_output).zip(rows) {
-            let back = dictionary.input.normalisation.row_map(activations).back;
+            let restore = dictionary.input.restore;
+            let back = if restore { dictionary.input.normalisation.row_map(activations).back } else { 1.0 };
             for (latent, (before, after)) in before.iter().zip(after).enumerate() {
                 if before != after {
                     let change = (after - before) * back;
@@ -93,7 +94,7 @@ mod tests {
 
     fn spliced(normalisation: Normalisation) -> SplicedDictionary {
         let mut dictionary = example(6, 6, 20, Activation::Relu);
-        dictionary.input = InputConvention { subtract_decoder_bias: true, normalisation };
+        dictionary.input = InputConvention { subtract_decoder_bias: true, normalisation, restore: true };
         SplicedDictionary::new(dictionary, HookPoint::resid_post(0)).unwrap()
     }
 
