@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use glossator_model::ModelError;
+use rusqlite::ErrorCode;
 
 /// An error while writing, merging or reading an atlas.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +68,15 @@ pub enum AtlasError {
         path: PathBuf,
         /// The reason.
         source: rusqlite::Error,
+    },
+    /// Another process is writing to the database.
+    #[error(
+        "another process is writing to this atlas ({path}): let it finish or stop it, then run this again; what has been \
+         stored so far is kept"
+    )]
+    Busy {
+        /// The database.
+        path: PathBuf,
     },
     /// The atlas has no such unit.
     #[error("the atlas has no unit {unit}: {advice}")]
@@ -145,7 +155,12 @@ impl<T> AtPath<T> for Result<T, parquet::errors::ParquetError> {
 
 impl<T> AtPath<T> for Result<T, rusqlite::Error> {
     fn at(self, path: &Path) -> Result<T, AtlasError> {
-        self.map_err(|source| AtlasError::Database { path: path.to_owned(), source })
+        self.map_err(|source| match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                AtlasError::Busy { path: path.to_owned() }
+            }
+            _ => AtlasError::Database { path: path.to_owned(), source },
+        })
     }
 }
 

@@ -209,6 +209,13 @@ impl Atlas {
         Ok(TokenMeans { vocabulary: self.vocabulary.clone(), mean: row.mean, means: row.means })
     }
 
+    /// A unit's mean activation over all tokens but its scoring excerpts: [`TokenMeans::mean`], sooner.
+    pub fn mean_without_scoring(&self, unit: UnitId) -> Result<f32, AtlasError> {
+        let table = &self.tables(unit)?.token_means;
+        let mean = tables::token_means::read_mean(table, unit.index)?;
+        mean.ok_or_else(|| table.broken(&format!("the row of {unit} is missing")))
+    }
+
     /// The units that match a query.
     pub fn list(&self, query: &ListQuery) -> Result<UnitPage, AtlasError> {
         self.database.list(query)
@@ -241,12 +248,30 @@ impl Atlas {
 
     /// Indices of the units of a hook point that have an explanation by `explainer`.
     pub fn explained(&self, hook: HookPoint, explainer: &str) -> Result<BTreeSet<u32>, AtlasError> {
-        self.database.done(&hook.to_string(), explainer, false)
+        self.database.done(&hook.to_string(), explainer, None)
     }
 
-    /// Indices of the units of a hook point whose explanation by `explainer` has scores.
-    pub fn scored(&self, hook: HookPoint, explainer: &str) -> Result<BTreeSet<u32>, AtlasError> {
-        self.database.done(&hook.to_string(), explainer, true)
+    /// Indices of the units of a hook point whose explanation by `explainer` has scores on `split`.
+    pub fn scored(
+        &self,
+        hook: HookPoint,
+        explainer: &str,
+        split: Split,
+    ) -> Result<BTreeSet<u32>, AtlasError> {
+        self.database.done(&hook.to_string(), explainer, Some(split))
+    }
+
+    /// One score of all units of a hook point whose explanation by `explainer` has it, by index; `None` where it is
+    /// undefined.
+    pub fn score_values(
+        &self,
+        hook: HookPoint,
+        explainer: &str,
+        metric: &str,
+        sample: &str,
+        split: Split,
+    ) -> Result<BTreeMap<u32, Option<f64>>, AtlasError> {
+        self.database.score_values(&hook.to_string(), explainer, [metric, sample, &split.to_string()])
     }
 
     /// Stores explanations in one transaction. Earlier ones of the same unit and explainer go, with

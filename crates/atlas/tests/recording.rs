@@ -392,7 +392,7 @@ fn activations_that_are_no_numbers_are_refused() {
 fn memory_is_known_beforehand() {
     let estimate = MemoryEstimate::of(&settings());
     assert_eq!(estimate.token_table, 307 * 15 * 8);
-    assert_eq!(estimate.excerpts, 307 * (20 + 20 + 80) * CONTEXT as u64 * 4);
+    assert_eq!(estimate.excerpts, 307 * (20 + 20 + 81) * CONTEXT as u64 * 4);
     assert_eq!(estimate.total(), estimate.statistics + estimate.excerpts + estimate.token_table);
 }
 

@@ -123,7 +123,7 @@ fn explanations_and_scores_are_kept() {
     assert_eq!(atlas.explanations(id).unwrap(), explanations);
     assert_eq!(atlas.scores(id).unwrap(), scores);
     assert_eq!(atlas.simulations(id, "n2g").unwrap(), [simulation]);
-    assert_eq!(atlas.scored(id.hook, "n2g").unwrap().into_iter().collect::<Vec<_>>(), [2]);
+    assert_eq!(atlas.scored(id.hook, "n2g", Split::Test).unwrap().into_iter().collect::<Vec<_>>(), [2]);
     let by_score = ListQuery { sort: Sort::Score, descending: true, ..ListQuery::default() };
     let first = atlas.list(&by_score).unwrap().units.remove(0);
     assert_eq!(first.unit, id);

@@ -91,7 +91,7 @@ pub fn by_lookup(
             .par_iter()
             .map(|&unit| {
                 let (_, top) = atlas.profile(unit)?;
-                let mean = atlas.token_means(unit)?.mean;
+                let mean = atlas.mean_without_scoring(unit)?;
                 Ok(Explanation {
                     unit,
                     explainer: Explainer::Lookup.name().to_owned(),

@@ -3,6 +3,8 @@
 //! Up to five top and five random excerpts of one split (`test`, or `valid`) are scored; the linear calibration comes
 //! from the same numbers of excerpts of the calibration split. Explainers see none of them.
 
+use std::collections::BTreeSet;
+
 use glossator_atlas::{Atlas, Excerpt, ExcerptKind, Score, Simulation, Split};
 use glossator_model::UnitId;
 use rayon::prelude::*;
@@ -16,7 +18,10 @@ use crate::{ExplainError, Predictor, neuron2graph};
 pub const EXCERPTS: usize = 5;
 
 /// Units that are scored, and stored, together.
-const BLOCK: usize = 512;
+const BLOCK: usize = 1024;
+
+/// Units that one thread scores at a time.
+const TOGETHER: usize = 16;
 
 /// Reads excerpts and explanations, and scores them.
 pub struct Scorer<'a> {
@@ -53,13 +58,22 @@ impl<'a> Scorer<'a> {
         again: bool,
         progress: &(dyn Fn(usize) + Sync),
     ) -> Result<(), ExplainError> {
-        for units in units.chunks(BLOCK) {
-            let scored: Vec<Option<Scored>> = units
-                .par_iter()
-                .map(|&unit| self.pending(explainer, unit, again))
-                .collect::<Result<_, _>>()?;
+        let pending = self.pending(explainer, units, again)?;
+        for (units, pending) in units.chunks(BLOCK).zip(pending.chunks(BLOCK)) {
+            let units: Vec<(UnitId, bool)> = units.iter().copied().zip(pending.iter().copied()).collect();
+            // Neighbouring units share the row groups of the atlas: they stay on one thread.
+            let scored: Vec<Scored> = units
+                .par_chunks(TOGETHER)
+                .map(|units| {
+                    let pending = units.iter().filter(|(_, pending)| *pending);
+                    pending.filter_map(|(unit, _)| self.score_stored(explainer, *unit).transpose()).collect()
+                })
+                .collect::<Result<Vec<Vec<Scored>>, ExplainError>>()?
+                .into_iter()
+                .flatten()
+                .collect();
             let (mut scores, mut simulations) = (Vec::new(), Vec::new());
-            for unit in scored.into_iter().flatten() {
+            for unit in scored {
                 scores.extend(unit.scores);
                 simulations.extend(unit.simulations);
             }
@@ -69,44 +83,53 @@ impl<'a> Scorer<'a> {
         Ok(())
     }
 
+    /// Which of `units` are explained and have no scores on this split yet.
     fn pending(
         &self,
         explainer: Explainer,
-        unit: UnitId,
+        units: &[UnitId],
         again: bool,
-    ) -> Result<Option<Scored>, ExplainError> {
-        let here = |score: &Score| score.explainer == explainer.name() && score.split == self.split;
-        if !again && self.atlas.scores(unit)?.iter().any(here) {
-            return Ok(None);
+    ) -> Result<Vec<bool>, ExplainError> {
+        let mut pending = Vec::with_capacity(units.len());
+        for units in units.chunk_by(|a, b| a.hook == b.hook) {
+            let explained = self.atlas.explained(units[0].hook, explainer.name())?;
+            let scored = match again {
+                true => BTreeSet::new(),
+                false => self.atlas.scored(units[0].hook, explainer.name(), self.split)?,
+            };
+            let is_pending = |unit: &UnitId| explained.contains(&unit.index) && !scored.contains(&unit.index);
+            pending.extend(units.iter().map(is_pending));
         }
+        Ok(pending)
+    }
+
+    fn score_stored(&self, explainer: Explainer, unit: UnitId) -> Result<Option<Scored>, ExplainError> {
         match self.predictor(explainer, unit)? {
             Some(predictor) => Ok(Some(self.score(explainer, unit, predictor.as_ref())?)),
             None => Ok(None),
         }
     }
 
-    /// The stored explanation as a function, if there is one.
+    /// The explanation of a unit that `explainer` has explained, as a function.
     fn predictor(
         &self,
         explainer: Explainer,
         unit: UnitId,
     ) -> Result<Option<Box<dyn Predictor>>, ExplainError> {
+        if explainer == Explainer::Lookup {
+            return Ok(Some(Box::new(self.atlas.token_means(unit)?)));
+        }
         let explanations = self.atlas.explanations(unit)?;
         let Some(stored) = explanations.into_iter().find(|stored| stored.explainer == explainer.name())
         else {
             return Ok(None);
         };
-        let predictor: Box<dyn Predictor> = match explainer {
-            Explainer::Lookup => Box::new(self.atlas.token_means(unit)?),
-            Explainer::Neuron2Graph => {
-                Box::new(neuron2graph::from_json(&stored.body).map_err(|message| ExplainError::Body {
-                    unit: unit.to_string(),
-                    explainer: stored.explainer,
-                    message,
-                })?)
-            }
-        };
-        Ok(Some(predictor))
+        let trie = neuron2graph::from_json(&stored.body).map_err(|message| ExplainError::Body {
+            unit: unit.to_string(),
+            explainer: stored.explainer,
+            message,
+        })?;
+        Ok(Some(Box::new(trie)))
     }
 
     fn score(
@@ -115,9 +138,14 @@ impl<'a> Scorer<'a> {
         unit: UnitId,
         predictor: &dyn Predictor,
     ) -> Result<Scored, ExplainError> {
-        let sample = self.sample(unit, self.split)?;
+        let excerpts = self.atlas.excerpts_in(unit, &[self.split, Split::Calibration])?;
+        let (calibrating, sample) =
+            excerpts.into_iter().partition(|excerpt| excerpt.split == Split::Calibration);
+        let (calibrating, sample) = (self.sample(calibrating), self.sample(sample));
         let predictions = sample.predict(predictor);
-        let scores = self.scores(unit, &sample, &predictions, predictor)?;
+        let calibration = Calibration::fit(&calibrating.pair(&calibrating.predict(predictor)));
+        let maximum = self.atlas.profile(unit)?.0.max;
+        let scores = Scores::of(&sample.pair(&predictions), calibration, maximum, &self.resampling);
         let simulations = sample.excerpts.iter().zip(predictions).map(|((_, excerpt), activations)| {
             Simulation { unit, explainer: explainer.name().to_owned(), window: excerpt.window, activations }
         });
@@ -127,22 +155,10 @@ impl<'a> Scorer<'a> {
         })
     }
 
-    fn scores(
-        &self,
-        unit: UnitId,
-        sample: &Sample,
-        predictions: &[Vec<f32>],
-        predictor: &dyn Predictor,
-    ) -> Result<Scores, ExplainError> {
-        let calibrating = self.sample(unit, Split::Calibration)?;
-        let calibration = Calibration::fit(&calibrating.pair(&calibrating.predict(predictor)));
-        let maximum = self.atlas.profile(unit)?.0.max;
-        Ok(Scores::of(&sample.pair(predictions), calibration, maximum, &self.resampling))
-    }
-
-    fn sample(&self, unit: UnitId, split: Split) -> Result<Sample, ExplainError> {
+    /// Up to five top and five random ones of a split's excerpts.
+    fn sample(&self, split: Vec<Excerpt>) -> Sample {
         let mut excerpts: Vec<(Stratum, Excerpt)> = Vec::new();
-        for excerpt in self.atlas.excerpts_in(unit, &[split])? {
+        for excerpt in split {
             let stratum = match excerpt.kind {
                 ExcerptKind::Top => Stratum::Top,
                 ExcerptKind::Random => Stratum::Random,
@@ -154,21 +170,25 @@ impl<'a> Scorer<'a> {
                 excerpts.push((stratum, excerpt));
             }
         }
-        Ok(Sample { excerpts, ignored: self.atlas.manifest().run.ignored_positions as usize })
+        Sample { excerpts, ignored: self.atlas.manifest().run.ignored_positions as usize }
     }
 
     /// What a score has to beat: the correlation over top and random excerpts of a prediction by the explanation of
-    /// another unit of the same hook point, drawn by hash from those that `explainer` has explained. `None` where there
-    /// is no other, or the correlation is undefined.
-    pub fn of_another_unit(&self, explainer: Explainer, unit: UnitId) -> Result<Option<f64>, ExplainError> {
-        let explained = self.atlas.explained(unit.hook, explainer.name())?;
-        let others: Vec<u32> = explained.into_iter().filter(|index| *index != unit.index).collect();
+    /// another unit of the same hook point, drawn by hash from `explained`, the indices of those that `explainer` has
+    /// explained. `None` where there is no other, or the correlation is undefined.
+    pub fn of_another_unit(
+        &self,
+        explainer: Explainer,
+        unit: UnitId,
+        explained: &BTreeSet<u32>,
+    ) -> Result<Option<f64>, ExplainError> {
+        let others: Vec<u32> = explained.iter().copied().filter(|index| *index != unit.index).collect();
         if others.is_empty() {
             return Ok(None);
         }
         let index = others[(xxh3_64(&unit.index.to_le_bytes()) % others.len() as u64) as usize];
         let Some(predictor) = self.predictor(explainer, UnitId { index, ..unit })? else { return Ok(None) };
-        let sample = self.sample(unit, self.split)?;
+        let sample = self.sample(self.atlas.excerpts_in(unit, &[self.split])?);
         let predictions = sample.predict(predictor.as_ref());
         let resampling = Resampling::new(0, 0, 0);
         let scores = Scores::of(&sample.pair(&predictions), None, 0.0, &resampling);

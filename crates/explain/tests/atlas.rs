@@ -191,8 +191,11 @@ fn the_explanation_of_another_unit_scores_low() {
     let units = all(&atlas);
     explaining::by_lookup(&atlas, &units, &vec![false; units.len()], &|_| {}).unwrap();
     let scorer = Scorer::new(&atlas, Split::Test, 0);
-    let others: Vec<f64> =
-        units.iter().filter_map(|&unit| scorer.of_another_unit(Explainer::Lookup, unit).unwrap()).collect();
+    let other = |unit: &UnitId| {
+        let explained = atlas.explained(unit.hook, "lookup").unwrap();
+        scorer.of_another_unit(Explainer::Lookup, *unit, &explained).unwrap()
+    };
+    let others: Vec<f64> = units.iter().filter_map(other).collect();
     assert!(others.len() > 60);
     assert!(others.iter().sum::<f64>() / (others.len() as f64) < 0.3, "{others:?}");
     assert!(atlas.token_means(units[0]).unwrap().predict(&[0, 1])[0] > 4.0);

@@ -2,14 +2,15 @@
 //!
 //! Each unit's entries go in as one transaction, so that a killed run leaves whole units only.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use glossator_model::UnitId;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::lookup::unit_row;
 use super::{Database, from_blob, natural, to_blob};
 use crate::error::{AtPath, AtlasError};
+use crate::excerpt::Split;
 use crate::explanation::{Explanation, HEADLINE, Score, Simulation};
 
 /// Most bytes of simulated activations that are read for one window.
@@ -19,11 +20,12 @@ impl Database {
     /// Stores explanations, replacing those of the same unit and explainer together with their scores.
     pub(crate) fn put_explanations(&self, explanations: &[Explanation]) -> Result<(), AtlasError> {
         let mut connection = self.lock();
-        let transaction = connection.transaction().at(&self.path)?;
+        let transaction = begin(&mut connection).at(&self.path)?;
         for explanation in explanations {
             let unit = self.known_unit(&transaction, explanation.unit)?;
             put_explanation(&transaction, unit, explanation).at(&self.path)?;
-            refresh(&transaction, unit).at(&self.path)?;
+            refresh_scores(&transaction, unit).at(&self.path)?;
+            refresh_search(&transaction, unit).at(&self.path)?;
         }
         transaction.commit().at(&self.path)
     }
@@ -31,29 +33,22 @@ impl Database {
     /// Stores scores and the simulations they came from; the explanations must be there.
     pub(crate) fn put_scores(&self, scores: &[Score], simulations: &[Simulation]) -> Result<(), AtlasError> {
         let mut connection = self.lock();
-        let transaction = connection.transaction().at(&self.path)?;
-        let mut units = BTreeSet::new();
+        let transaction = begin(&mut connection).at(&self.path)?;
+        // Rows come unit by unit: each explanation is looked up once, not for every row.
+        let mut known = BTreeMap::new();
         for score in scores {
-            let (unit, explanation) = self.known_explanation(&transaction, score.unit, &score.explainer)?;
+            let explanation =
+                self.known_explanation(&transaction, score.unit, &score.explainer, &mut known)?;
             put_score(&transaction, explanation, score).at(&self.path)?;
-            units.insert(unit);
         }
+        let units: BTreeSet<i64> = known.values().map(|(unit, _)| *unit).collect();
         for simulation in simulations {
-            let (_, explanation) =
-                self.known_explanation(&transaction, simulation.unit, &simulation.explainer)?;
-            transaction
-                .prepare_cached("INSERT OR REPLACE INTO simulations VALUES (?1, ?2, ?3)")
-                .and_then(|mut statement| {
-                    statement.execute(params![
-                        explanation,
-                        simulation.window,
-                        to_blob(&simulation.activations)
-                    ])
-                })
-                .at(&self.path)?;
+            let explanation =
+                self.known_explanation(&transaction, simulation.unit, &simulation.explainer, &mut known)?;
+            put_simulation(&transaction, explanation, simulation).at(&self.path)?;
         }
         for unit in units {
-            refresh(&transaction, unit).at(&self.path)?;
+            refresh_scores(&transaction, unit).at(&self.path)?;
         }
         transaction.commit().at(&self.path)
     }
@@ -76,6 +71,28 @@ impl Database {
                 Ok(Explanation { unit, explainer, text, body, seconds })
             })
             .collect()
+    }
+
+    /// The value of one metric on one sample and split, for the units of a hook point whose explanation by `explainer`
+    /// has that score.
+    pub(crate) fn score_values(
+        &self,
+        hook: &str,
+        explainer: &str,
+        [metric, sample, split]: [&str; 3],
+    ) -> Result<BTreeMap<u32, Option<f64>>, AtlasError> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT u.idx, s.value FROM hooks h JOIN units u USING (hook)
+                 JOIN explanations e ON e.unit = u.id AND e.explainer = ?2
+                 JOIN scores s ON s.explanation = e.id AND s.metric = ?3 AND s.sample = ?4 AND s.split = ?5
+                 WHERE h.name = ?1",
+            )
+            .at(&self.path)?;
+        let rows = statement
+            .query_map(params![hook, explainer, metric, sample, split], |row| Ok((row.get(0)?, row.get(1)?)));
+        rows.and_then(Iterator::collect).at(&self.path)
     }
 
     /// The scores of a unit's explanations.
@@ -117,22 +134,24 @@ impl Database {
             .collect()
     }
 
-    /// Indices of the units of a hook point that an explainer has explained (`scored`: and scored).
+    /// Indices of the units of a hook point that an explainer has explained (`scored`: and that have scores on this
+    /// split).
     pub(crate) fn done(
         &self,
         hook: &str,
         explainer: &str,
-        scored: bool,
+        scored: Option<Split>,
     ) -> Result<BTreeSet<u32>, AtlasError> {
         let connection = self.lock();
         let mut statement = connection
             .prepare_cached(
                 "SELECT idx FROM explanations e JOIN units u ON u.id = e.unit JOIN hooks h USING (hook)
                  WHERE h.name = ?1 AND e.explainer = ?2
-                 AND (NOT ?3 OR EXISTS (SELECT 1 FROM scores WHERE explanation = e.id))",
+                 AND (?3 IS NULL OR EXISTS (SELECT 1 FROM scores WHERE explanation = e.id AND split = ?3))",
             )
             .at(&self.path)?;
-        let rows = statement.query_map(params![hook, explainer, scored], |row| row.get(0));
+        let split = scored.map(|split| split.to_string());
+        let rows = statement.query_map(params![hook, explainer, split], |row| row.get(0));
         rows.and_then(Iterator::collect).at(&self.path)
     }
 
@@ -144,12 +163,17 @@ impl Database {
         })
     }
 
-    fn known_explanation(
+    /// The row number of an explanation; `known` are those looked up already, with their units'.
+    fn known_explanation<'a>(
         &self,
         connection: &Connection,
         unit: UnitId,
-        explainer: &str,
-    ) -> Result<(i64, i64), AtlasError> {
+        explainer: &'a str,
+        known: &mut BTreeMap<(UnitId, &'a str), (i64, i64)>,
+    ) -> Result<i64, AtlasError> {
+        if let Some((_, id)) = known.get(&(unit, explainer)) {
+            return Ok(*id);
+        }
         let row = self.known_unit(connection, unit)?;
         let id = connection
             .prepare_cached("SELECT id FROM explanations WHERE unit = ?1 AND explainer = ?2")
@@ -159,8 +183,14 @@ impl Database {
             .at(&self.path)?;
         let id =
             id.ok_or_else(|| self.broken(format!("{unit} has no explanation by `{explainer}` to score")))?;
-        Ok((row, id))
+        known.insert((unit, explainer), (row, id));
+        Ok(id)
     }
+}
+
+/// Begins to write. Waiting for another writer happens here, before anything was read.
+fn begin(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate)
 }
 
 fn put_explanation(connection: &Connection, unit: i64, explanation: &Explanation) -> rusqlite::Result<()> {
@@ -200,6 +230,19 @@ fn put_score(connection: &Connection, explanation: i64, score: &Score) -> rusqli
     Ok(())
 }
 
+fn put_simulation(
+    connection: &Connection,
+    explanation: i64,
+    simulation: &Simulation,
+) -> rusqlite::Result<()> {
+    connection.prepare_cached("INSERT OR REPLACE INTO simulations VALUES (?1, ?2, ?3)")?.execute(params![
+        explanation,
+        simulation.window,
+        to_blob(&simulation.activations)
+    ])?;
+    Ok(())
+}
+
 /// A score from the columns explainer, metric, sample, split, value, low, high, tokens, remark.
 pub(super) fn score(unit: UnitId, row: &Row<'_>) -> rusqlite::Result<Score> {
     let split = row.get_ref(3)?.as_str()?.parse().map_err(|error: String| {
@@ -219,9 +262,9 @@ pub(super) fn score(unit: UnitId, row: &Row<'_>) -> rusqlite::Result<Score> {
     })
 }
 
-/// Brings a unit's list entry and search text up to date with its explanations. An explanation's headline score
-/// is that on the test split where it is defined, else that on the valid split; the unit shows the best of them.
-fn refresh(connection: &Connection, unit: i64) -> rusqlite::Result<()> {
+/// Brings a unit's list entry up to date with its explanations. An explanation's headline score is that on the test
+/// split where it is defined, else that on the valid split; the unit shows the best of them.
+fn refresh_scores(connection: &Connection, unit: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "UPDATE explanations SET score = (
@@ -238,6 +281,11 @@ fn refresh(connection: &Connection, unit: i64) -> rusqlite::Result<()> {
              WHERE id = ?1",
         )?
         .execute([unit])?;
+    Ok(())
+}
+
+/// Brings a unit's search text up to date with its explanations.
+fn refresh_search(connection: &Connection, unit: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "UPDATE unit_search SET explanations =

@@ -15,13 +15,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
 use crate::error::{AtPath, AtlasError};
 use crate::manifest::SCHEMA_VERSION;
 
-/// Longest wait for another process that is writing.
-const BUSY: Duration = Duration::from_secs(30);
+/// Longest wait for another process that is writing. Explainers and scorers write for about a second at a time.
+const BUSY: Duration = Duration::from_secs(10);
 
 /// The open database. One connection behind a lock: look-ups take microseconds.
 pub(crate) struct Database {
@@ -33,14 +34,15 @@ impl Database {
     /// Opens the database of an atlas; `write` also for adding explanations and scores.
     pub(crate) fn open(path: &Path, write: bool) -> Result<Self, AtlasError> {
         std::fs::metadata(path).at(path)?;
-        let access = if write { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
-        let connection =
-            Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX).at(path)?;
-        connection.busy_timeout(BUSY).at(path)?;
-        // An atlas may come from a stranger: its schema must not run functions, and its rows stay small.
-        connection.pragma_update(None, "trusted_schema", false).at(path)?;
-        connection.pragma_update(None, "foreign_keys", true).at(path)?;
-        let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).at(path)?;
+        let (connection, version) = match connect(path, write) {
+            // A writer was killed: whoever may write takes back what it had not finished.
+            Err(error) if !write && error.sqlite_error_code() == Some(ErrorCode::ReadOnly) => {
+                drop(connect(path, true).at(path)?);
+                connect(path, false)
+            }
+            connected => connected,
+        }
+        .at(path)?;
         if version != SCHEMA_VERSION {
             let message = format!("its schema version is {version}, not {SCHEMA_VERSION}");
             return Err(AtlasError::invalid(path, message));
@@ -55,6 +57,21 @@ impl Database {
     fn broken(&self, message: impl Into<String>) -> AtlasError {
         AtlasError::invalid(&self.path, message)
     }
+}
+
+/// A connection, and the schema version of the database.
+fn connect(path: &Path, write: bool) -> rusqlite::Result<(Connection, u32)> {
+    let access = if write { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY)?;
+    // An atlas may come from a stranger: its schema must not run functions, and its rows stay small.
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // Explainers and scorers look one row up at a time: with the statistics at hand, SQLite would plan a prepared query
+    // anew for every value it is given. The lists of readers do gain from that.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, write)?;
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok((connection, version))
 }
 
 /// Floats as a blob: little endian, one after the other.

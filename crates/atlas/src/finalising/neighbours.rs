@@ -1,7 +1,7 @@
 //! The third stage: the units with the most similar output directions, by cosine, over all recorded hook points.
 //!
-//! All directions, divided by their norms, are one packed matrix `[unit, d_model]`; batches of them are
-//! multiplied with it, and the largest of each row are kept.
+//! All directions, divided by their norms, are packed in panels `[unit, d_model]` that fit into a core's cache; batches of
+//! them are multiplied with one panel after the other, and the largest of each row are kept.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use glossator_model::{Model, UnitId};
 use rayon::prelude::*;
 
 use super::UnitProgress;
-use super::ranked::largest;
+use super::ranked::Largest;
 use crate::error::AtlasError;
 use crate::files;
 use crate::manifest::Manifest;
@@ -19,8 +19,10 @@ use crate::tables;
 
 /// Neighbours kept per unit.
 const NEAREST: usize = 10;
-/// Units whose cosines one thread holds at once.
-const BATCH: usize = 32;
+/// Units that one thread compares with a panel at once.
+const BATCH: usize = 128;
+/// Units of a panel.
+const PANEL: usize = 1024;
 
 /// Writes the table of every hook point that has output directions.
 pub(super) fn write(
@@ -43,16 +45,18 @@ pub(super) fn write(
         directions.extend_from_slice(&model.output_directions(hook.hook)?.data);
     }
     directions.par_chunks_mut(width).for_each(normalise);
-    let packed = PackedMatrix::pack(&directions, units.len(), width, Precision::F32);
+    let panels: Vec<PackedMatrix> = directions
+        .chunks(PANEL * width)
+        .map(|panel| PackedMatrix::pack(panel, panel.len() / width, width, Precision::F32))
+        .collect();
     let nearest: Vec<Vec<Neighbour>> = directions
         .par_chunks(BATCH * width)
         .enumerate()
         .flat_map_iter(|(batch, rows)| {
-            let mut cosines = vec![0.0; rows.len() / width * units.len()];
-            Product::new(&packed).run(rows, &mut cosines);
+            let nearest = largest_cosines(batch * BATCH, rows, width, &panels);
             progress((rows.len() / width) as u64);
-            let rows = cosines.chunks_exact(units.len()).enumerate();
-            rows.map(|(row, cosines)| neighbours(batch * BATCH + row, cosines, &units)).collect::<Vec<_>>()
+            let named = |(unit, cosine): (u32, f32)| Neighbour { unit: units[unit as usize], cosine };
+            nearest.into_iter().map(|nearest| nearest.into_iter().map(named).collect()).collect::<Vec<_>>()
         })
         .collect();
     let mut rest = nearest.as_slice();
@@ -74,11 +78,27 @@ fn normalise(direction: &mut [f32]) {
     }
 }
 
-fn neighbours(own: usize, cosines: &[f32], units: &[UnitId]) -> Vec<Neighbour> {
-    let others =
-        cosines.iter().enumerate().map(|(unit, cosine)| if unit == own { f32::NAN } else { *cosine });
-    largest(others, NEAREST)
-        .into_iter()
-        .map(|(unit, cosine)| Neighbour { unit: units[unit as usize], cosine })
-        .collect()
+/// For each of `rows` `[unit, width]`, the units from `first` on: the units of all panels with the largest cosines.
+fn largest_cosines(
+    first: usize,
+    rows: &[f32],
+    width: usize,
+    panels: &[PackedMatrix],
+) -> Vec<Vec<(u32, f32)>> {
+    let count = rows.len() / width;
+    let mut nearest = vec![Largest::new(NEAREST); count];
+    let mut cosines = vec![0.0; count * PANEL];
+    for (panel, packed) in panels.iter().enumerate() {
+        let (start, units) = (panel * PANEL, packed.n_out());
+        let cosines = &mut cosines[..count * units];
+        Product::new(packed).run(rows, cosines);
+        for (row, (nearest, cosines)) in nearest.iter_mut().zip(cosines.chunks_exact_mut(units)).enumerate() {
+            // A unit is not its own neighbour.
+            if let Some(own) = (first + row).checked_sub(start).and_then(|own| cosines.get_mut(own)) {
+                *own = f32::NAN;
+            }
+            nearest.extend(start, cosines);
+        }
+    }
+    nearest.into_iter().map(Largest::into_best).collect()
 }

@@ -146,8 +146,8 @@ fn block_rows(
     recorder: &Recorder,
     source: &RecordSource<'_>,
 ) -> Result<Vec<UnitRows>, AtlasError> {
-    let block = block.lock().unwrap_or_else(PoisonError::into_inner);
-    let block: &Block = &block;
+    let mut block = block.lock().unwrap_or_else(PoisonError::into_inner);
+    let block = block.settle();
     let kept = recorder.settings().kept_tokens.len();
     // Eight units at a time: their sums of one token share a cache line.
     let chunks: Vec<Vec<UnitRows>> = (0..block.units)
@@ -176,7 +176,7 @@ fn unit_rows(
 ) -> Result<UnitRows, AtlasError> {
     let id = UnitId { hook: hook.hook, index: (block.first + unit) as u32 };
     let statistics = statistics(block, unit, recorder);
-    let filled = intervals(&block.strata[unit], statistics.max);
+    let filled = intervals(&block.strata()[unit], statistics.max);
     let excerpts = excerpts(block, unit, id.index, recorder, &filled);
     let total = (block.sums.totals(unit)[0], statistics.tokens);
     let mut tokens = UnitTokens::new(sums, recorder, total);
@@ -265,7 +265,7 @@ fn excerpts(
     for (interval, filled) in filled.iter().enumerate() {
         let kind = ExcerptKind::Quantile { interval: interval as u8 };
         for (rank, kept) in filled.sample.iter().enumerate() {
-            let activations = block.strata[unit].activations(*kept, block.context);
+            let activations = block.strata()[unit].activations(*kept, block.context);
             rows.push(row(kind, rank, kept.window(), activations));
         }
     }

@@ -1,8 +1,11 @@
 //! The recorded state of a block of neighbouring units of one hook point.
 
-use glossator_kernels::statistics::{BUCKETS, ExactSums, LIMBS, WindowStatistics, count_buckets};
+use glossator_kernels::prefetch;
+use glossator_kernels::statistics::{BUCKETS, ExactSums, LIMBS, WindowStatistics};
 
 use super::RANDOM;
+use super::columns::Columns;
+use super::gate::{Gate, Verdict};
 use super::strata::Strata;
 use super::token_table::TokenTable;
 use super::top_windows::TopWindows;
@@ -35,7 +38,7 @@ pub(super) struct WindowRows<'a> {
     pub(super) priority: u64,
     /// Its place among the random windows, if it is one.
     pub(super) random: Option<usize>,
-    /// `[position, width]` of the hook point.
+    /// `[position, width]`, all units of the hook point.
     pub(super) rows: &'a [f32],
     /// Units of the hook point.
     pub(super) width: usize,
@@ -44,19 +47,13 @@ pub(super) struct WindowRows<'a> {
 }
 
 impl WindowRows<'_> {
-    /// Copies one unit's activations.
-    fn gather(&self, column: usize, into: &mut [f32]) {
-        let values = self.rows[column..].iter().step_by(self.width);
-        into.iter_mut().zip(values).for_each(|(into, value)| *into = *value);
-    }
-
     fn counted(&self) -> &[f32] {
         &self.rows[self.ignored * self.width..]
     }
 }
 
 /// The state of units `first..first + units`.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) first: usize,
     pub(crate) units: usize,
@@ -69,12 +66,13 @@ pub(crate) struct Block {
     pub(crate) top: Vec<TopWindows>,
     /// `[unit, slot, position]`.
     pub(crate) top_activations: Vec<f32>,
-    pub(crate) strata: Vec<Strata>,
+    /// Behind [`Block::gates`], which may know of more windows.
+    strata: Vec<Strata>,
+    gates: Vec<Gate>,
     /// `[unit, place, position]`.
     pub(crate) random_activations: Vec<f32>,
     pub(crate) tokens: TokenTable,
-    /// Working memory.
-    statistics: WindowStatistics,
+    /// `[unit]`: what a window's maximum must at least be to enter the top list.
     thresholds: Vec<f32>,
 }
 
@@ -91,62 +89,124 @@ impl Block {
             top: vec![TopWindows::default(); units],
             top_activations: vec![0.0; units * super::TOP * context],
             strata: vec![Strata::default(); units],
+            gates: vec![Gate::new(&Strata::default()); units],
             random_activations: vec![0.0; units * RANDOM * context],
             tokens: TokenTable::new(kept, units),
-            statistics: WindowStatistics::new(units),
             thresholds: vec![f32::NEG_INFINITY; units],
         }
     }
 
-    /// Takes in one window; `false` if it holds activations that are no finite numbers.
-    pub(super) fn record(&mut self, window: &WindowRows<'_>) -> bool {
-        let counted = window.counted();
-        self.statistics.compute(counted, window.width, self.first);
-        if !self.statistics.powers[1].iter().all(|sum| sum.is_finite()) {
-            return false;
-        }
-        self.sums.add(&self.statistics.powers);
-        count_buckets(counted, window.width, self.first, &mut self.histogram);
-        for (count, positive) in self.positive.iter_mut().zip(&self.statistics.positive) {
-            *count += u64::from(*positive);
-        }
-        for unit in 0..self.units {
-            self.record_extremes(unit, window);
-            let max = self.statistics.max[unit];
-            if max >= self.thresholds[unit] {
-                self.record_top(unit, max, window);
+    /// Takes in some windows. An answer is the number of one that holds activations that are no finite numbers.
+    pub(super) fn record(&mut self, windows: &[WindowRows<'_>]) -> Option<u32> {
+        let mut columns: Vec<Columns<'_>> =
+            windows.iter().map(|window| Columns::new(window.rows, window.width)).collect();
+        let mut maxima = Vec::with_capacity(windows.len());
+        let mut statistics = WindowStatistics::new(self.units);
+        for window in windows {
+            statistics.compute(window.counted(), window.width, self.first, &mut self.histogram);
+            if !statistics.powers[1].iter().all(|sum| sum.is_finite()) {
+                return Some(window.id);
             }
-            let column = self.first + unit;
-            self.strata[unit].offer(max, window.priority, self.context, |into| window.gather(column, into));
-            if let Some(place) = window.random {
+            self.sums.add(&statistics.powers);
+            for (count, positive) in self.positive.iter_mut().zip(&statistics.positive) {
+                *count += u64::from(*positive);
+            }
+            for (extremes, min) in self.extremes.iter_mut().zip(&statistics.min) {
+                extremes.min = extremes.min.min(*min);
+            }
+            maxima.push(statistics.max.clone());
+        }
+        self.record_tops(windows, &maxima, &mut columns);
+        self.record_samples(windows, &maxima, &mut columns);
+        for (window, columns) in windows.iter().zip(&mut columns) {
+            let Some(place) = window.random else { continue };
+            for unit in 0..self.units {
                 let first = (unit * RANDOM + place) * self.context;
-                window.gather(column, &mut self.random_activations[first..first + self.context]);
+                columns.read(self.first + unit, &mut self.random_activations[first..first + self.context]);
             }
         }
-        true
+        None
     }
 
-    fn record_extremes(&mut self, unit: usize, window: &WindowRows<'_>) {
+    /// The top lists: which windows could enter is found first, so that the lists are fetched together.
+    fn record_tops(&mut self, windows: &[WindowRows<'_>], maxima: &[Vec<f32>], columns: &mut [Columns<'_>]) {
+        let mut candidates = Vec::new();
+        for (unit, threshold) in self.thresholds.iter().enumerate() {
+            for (window, maxima) in maxima.iter().enumerate() {
+                if maxima[unit] >= *threshold {
+                    prefetch(&self.top[unit..=unit]);
+                    candidates.push((unit, window));
+                }
+            }
+        }
+        for (unit, window) in candidates {
+            self.record_top(unit, maxima[window][unit], &windows[window], &mut columns[window]);
+        }
+    }
+
+    /// The quantile samples, in the same way.
+    fn record_samples(
+        &mut self,
+        windows: &[WindowRows<'_>],
+        maxima: &[Vec<f32>],
+        columns: &mut [Columns<'_>],
+    ) {
+        let context = self.context;
+        let mut waiting = Vec::new();
+        for unit in 0..self.units {
+            let column = self.first + unit;
+            let first = waiting.len();
+            for (index, (window, maxima)) in windows.iter().zip(maxima).enumerate() {
+                match self.gates[unit].judge(maxima[unit], window.priority) {
+                    Verdict::Counted => {}
+                    Verdict::Keep(place) => {
+                        self.strata[unit].prefetch(place, context);
+                        waiting.push((unit, place, index));
+                    }
+                    Verdict::New => {
+                        // The places of those that wait would change.
+                        for (unit, place, index) in waiting.drain(first..) {
+                            self.keep(unit, place, &windows[index], &mut columns[index]);
+                        }
+                        let read = |into: &mut [f32]| columns[index].read(column, into);
+                        let strata = &mut self.strata[unit];
+                        self.gates[unit].enter(strata, maxima[unit], window.priority, context, read);
+                    }
+                }
+            }
+        }
+        for (unit, place, index) in waiting {
+            self.keep(unit, place, &windows[index], &mut columns[index]);
+        }
+    }
+
+    fn keep(&mut self, unit: usize, place: usize, window: &WindowRows<'_>, columns: &mut Columns<'_>) {
+        let column = self.first + unit;
+        let read = |into: &mut [f32]| columns.read(column, into);
+        self.gates[unit].keep(&mut self.strata[unit], place, window.priority, self.context, read);
+    }
+
+    /// A window whose maximum is large enough for the top list. The unit's maximum is that of the list's first, so
+    /// no other window can change it.
+    fn record_top(&mut self, unit: usize, max: f32, window: &WindowRows<'_>, columns: &mut Columns<'_>) {
+        let column = self.first + unit;
         let extremes = &mut self.extremes[unit];
-        extremes.min = extremes.min.min(self.statistics.min[unit]);
-        let max = self.statistics.max[unit];
         if Extremes::wins(max, window.id, extremes) {
-            let column = window.counted()[self.first + unit..].iter().step_by(window.width);
-            let position = column.clone().position(|value| *value == max).unwrap_or(0) + window.ignored;
+            let values = window.counted()[column..].iter().step_by(window.width);
+            let position = values.clone().position(|value| *value == max).unwrap_or(0) + window.ignored;
             *extremes = Extremes { min: extremes.min, max, window: window.id, position: position as u32 };
         }
-    }
-
-    fn record_top(&mut self, unit: usize, max: f32, window: &WindowRows<'_>) {
         if let Some(slot) = self.top[unit].offer(max, window.id) {
             let first = (unit * super::TOP + slot) * self.context;
-            window.gather(self.first + unit, &mut self.top_activations[first..first + self.context]);
+            columns.read(column, &mut self.top_activations[first..first + self.context]);
             self.thresholds[unit] = self.top[unit].threshold();
         }
     }
 
     /// Adds the state of other windows of the same units; `random` says which random places they filled.
-    pub(super) fn merge(&mut self, other: Self, random: &[usize]) {
+    pub(super) fn merge(&mut self, mut other: Self, random: &[usize]) {
+        self.settle();
+        other.settle();
         self.sums.merge(&other.sums);
         self.tokens.merge(&other.tokens);
         self.positive.iter_mut().zip(&other.positive).for_each(|(mine, theirs)| *mine += theirs);
@@ -174,8 +234,9 @@ impl Block {
                 self.random_activations[first..first + context].copy_from_slice(from);
             }
         }
-        for (mine, theirs) in self.strata.iter_mut().zip(other.strata) {
+        for ((mine, gate), theirs) in self.strata.iter_mut().zip(&mut self.gates).zip(other.strata) {
             mine.merge(theirs, context);
+            *gate = Gate::new(mine);
         }
     }
 
@@ -194,8 +255,23 @@ impl Block {
         &self.histogram[unit * BUCKETS..][..BUCKETS]
     }
 
-    /// After loading: what follows from the rest.
-    pub(super) fn refresh(&mut self) {
+    /// After loading: the strata, and what follows from the rest.
+    pub(super) fn refresh(&mut self, strata: Vec<Strata>) {
         self.thresholds = self.top.iter().map(TopWindows::threshold).collect();
+        self.gates = strata.iter().map(Gate::new).collect();
+        self.strata = strata;
+    }
+
+    /// Brings the strata up to date, so that [`Block::strata`] can be read.
+    pub(crate) fn settle(&mut self) -> &Self {
+        for (gate, strata) in self.gates.iter_mut().zip(&mut self.strata) {
+            gate.settle(strata);
+        }
+        self
+    }
+
+    /// The strata of each unit, as of the last [`Block::settle`].
+    pub(crate) fn strata(&self) -> &[Strata] {
+        &self.strata
     }
 }

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use super::gate::GATE_BYTES;
 use super::settings::RecordSettings;
-use super::strata::{MAX_STRATA, PER_STRATUM, STRATA_BYTES};
+use super::strata::{SLOTS, STRATA_BYTES};
 use super::top_windows::{ENTRY_BYTES, TOP};
 use super::{RANDOM, block};
 
@@ -25,9 +26,9 @@ impl MemoryEstimate {
         let units = settings.units();
         let window = u64::from(settings.run.context) * 4;
         let kept = settings.kept_tokens.len() as u64;
-        let windows = (TOP + RANDOM + MAX_STRATA * PER_STRATUM) as u64;
+        let windows = (TOP + RANDOM + SLOTS) as u64;
         Self {
-            statistics: units * (block::UNIT_BYTES + TOP as u64 * ENTRY_BYTES + STRATA_BYTES),
+            statistics: units * (block::UNIT_BYTES + TOP as u64 * ENTRY_BYTES + STRATA_BYTES + GATE_BYTES),
             excerpts: units * window * windows,
             token_table: units * kept * 8,
         }

@@ -5,6 +5,9 @@
 //! do not matter, to the last bit.
 
 mod block;
+mod columns;
+mod gate;
+mod large_array;
 mod memory;
 mod priority;
 mod recorder;

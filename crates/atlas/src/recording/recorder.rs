@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use glossator_model::{Activation, HookPoint, Observer};
@@ -143,17 +143,23 @@ impl Recorder {
             })
             .collect();
         let tokens = self.tokens_by_column(windows, activation.starts, ignored);
-        for block in blocks {
-            let mut block = block.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(window) = rows.iter().find(|window| !block.record(window)) {
-                self.fail(AtlasError::NonFinite { hook: hook.to_string(), window: window.id });
-                return;
+        let record = |mut block: MutexGuard<'_, Block>| {
+            if let Some(window) = block.record(&rows) {
+                self.fail(AtlasError::NonFinite { hook: hook.to_string(), window });
             }
-            let units = block.first..block.first + block.units;
-            for (column, row) in &tokens {
-                block.tokens.add(*column as usize, &activation.row(*row as usize)[units.clone()]);
+            let first = block.first;
+            block.tokens.add(&tokens, activation.values, activation.width, first);
+        };
+        // Another thread is often at the same hook point: the blocks that it holds come last.
+        let mut held = Vec::new();
+        for block in blocks {
+            match block.try_lock() {
+                Ok(block) => record(block),
+                Err(TryLockError::Poisoned(error)) => record(error.into_inner()),
+                Err(TryLockError::WouldBlock) => held.push(block),
             }
         }
+        held.into_iter().for_each(|block| record(block.lock().unwrap_or_else(PoisonError::into_inner)));
     }
 
     /// The counted tokens that have a column, as (column, row of the group), equal tokens together so that

@@ -167,14 +167,15 @@ fn write_block(block: &mut Block, to: &mut StateWriter<'_, impl Write>) -> Resul
     to.all(&block.top_activations, f32::to_le_bytes)?;
     to.all(&block.random_activations, f32::to_le_bytes)?;
     to.all(block.tokens.sums_mut(), f64::to_le_bytes)?;
-    for strata in &block.strata {
+    let context = block.context;
+    for strata in block.settle().strata() {
         to.bytes(&[strata.shift(), strata.strata().len() as u8])?;
         for stratum in strata.strata() {
             to.all(&[Strata::key(stratum), stratum.count], u32::to_le_bytes)?;
             to.bytes(&[stratum.kept().len() as u8])?;
             for kept in stratum.kept() {
                 to.bytes(&kept.priority.to_le_bytes())?;
-                to.all(strata.activations(*kept, block.context), f32::to_le_bytes)?;
+                to.all(strata.activations(*kept, context), f32::to_le_bytes)?;
             }
         }
     }
@@ -199,10 +200,9 @@ fn read_block(block: &mut Block, from: &mut StateReader<'_, impl Read>) -> Resul
     from.all(&mut block.top_activations, f32::from_le_bytes)?;
     from.all(&mut block.random_activations, f32::from_le_bytes)?;
     from.all(block.tokens.sums_mut(), f64::from_le_bytes)?;
-    for strata in &mut block.strata {
-        *strata = read_strata(from, block.context)?;
-    }
-    block.refresh();
+    let context = block.context;
+    let strata = (0..block.units).map(|_| read_strata(from, context)).collect::<Result<_, _>>()?;
+    block.refresh(strata);
     Ok(())
 }
 
@@ -216,7 +216,7 @@ fn read_top(from: &mut StateReader<'_, impl Read>) -> Result<TopWindows, AtlasEr
             slot: u32::from_le_bytes(from.array()?),
         });
     }
-    TopWindows::from_entries(entries).ok_or_else(|| from.broken("a list of top windows is impossible"))
+    TopWindows::from_entries(&entries).ok_or_else(|| from.broken("a list of top windows is impossible"))
 }
 
 fn read_strata(from: &mut StateReader<'_, impl Read>, context: usize) -> Result<Strata, AtlasError> {

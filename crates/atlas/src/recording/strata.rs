@@ -8,14 +8,18 @@
 //! and the number of strata in use at a given shift only grows with the set. As an interval is a run of whole
 //! strata, the 5 smallest priorities in it are a uniform sample of its windows.
 
+use glossator_kernels::prefetch;
+
 use super::priority::window_of;
 
 /// Most strata in use.
 pub(crate) const MAX_STRATA: usize = 16;
 /// Windows kept per stratum.
 pub(crate) const PER_STRATUM: usize = 5;
+/// Windows of a unit whose activations are held at once: all kept, and the first of a stratum too many.
+pub(crate) const SLOTS: usize = MAX_STRATA * PER_STRATUM + 1;
 /// The first shift.
-const FIRST_SHIFT: u8 = 20;
+pub(super) const FIRST_SHIFT: u8 = 20;
 /// Memory per unit besides the activations.
 pub(super) const STRATA_BYTES: u64 =
     (std::mem::size_of::<Strata>() + (MAX_STRATA + 1) * size_of::<Stratum>()) as u64;
@@ -51,6 +55,12 @@ impl Stratum {
     /// The kept windows, smallest priority first.
     pub(crate) fn kept(&self) -> &[Kept] {
         &self.kept[..self.used as usize]
+    }
+
+    /// No window whose priority has a larger upper half than this is kept.
+    pub(super) fn limit(&self) -> u32 {
+        let full = self.used as usize == PER_STRATUM;
+        if full { (self.kept[PER_STRATUM - 1].priority >> 32) as u32 } else { u32::MAX }
     }
 
     /// Enters a window; what drops out (perhaps the window itself) comes back.
@@ -89,7 +99,7 @@ impl Default for Strata {
 }
 
 /// Float bits in numerical order.
-fn ordered(value: f32) -> u32 {
+pub(super) fn ordered(value: f32) -> u32 {
     let bits = (value + 0.0).to_bits();
     if bits >> 31 == 1 { !bits } else { bits | 1 << 31 }
 }
@@ -111,20 +121,49 @@ impl Strata {
         let key = ordered(max) >> self.shift;
         let place = self.strata.partition_point(|stratum| stratum.key < key);
         if self.strata.get(place).is_none_or(|stratum| stratum.key != key) {
+            self.strata.reserve_exact(MAX_STRATA + 1 - self.strata.len());
             self.strata.insert(place, Stratum { key, ..Stratum::default() });
         }
+        self.strata[place].count += 1;
+        self.keep(place, priority, context, activations);
+        while self.strata.len() > MAX_STRATA {
+            self.coarsen();
+        }
+    }
+
+    /// Keeps a window of a stratum, without counting it, if its priority is small enough; the answer is the stratum's
+    /// [`Stratum::limit`].
+    pub(super) fn keep(
+        &mut self,
+        place: usize,
+        priority: u64,
+        context: usize,
+        activations: impl FnOnce(&mut [f32]),
+    ) -> u32 {
         let stratum = &mut self.strata[place];
-        stratum.count += 1;
         let full = stratum.used as usize == PER_STRATUM;
         if !full || priority < stratum.kept[PER_STRATUM - 1].priority {
             let slot = self.free.pop().unwrap_or_else(|| grow(&mut self.activations, context));
             activations(&mut self.activations[slot as usize * context..][..context]);
-            if let Some(dropped) = self.strata[place].enter(Kept { priority, slot }) {
+            if let Some(dropped) = stratum.enter(Kept { priority, slot }) {
                 self.free.push(dropped.slot);
             }
         }
-        while self.strata.len() > MAX_STRATA {
-            self.coarsen();
+        stratum.limit()
+    }
+
+    /// Asks the cache for what [`Strata::keep`] will touch.
+    pub(super) fn prefetch(&self, place: usize, context: usize) {
+        prefetch(&self.strata[place..=place]);
+        if let Some(slot) = self.free.last() {
+            prefetch(&self.activations[*slot as usize * context..][..context]);
+        }
+    }
+
+    /// Counts windows, as many for each stratum in turn.
+    pub(super) fn count(&mut self, windows: &[u32; MAX_STRATA]) {
+        for (stratum, windows) in self.strata.iter_mut().zip(windows) {
+            stratum.count += windows;
         }
     }
 
@@ -230,11 +269,11 @@ impl Strata {
     }
 }
 
-/// One more slot. Memory grows by exactly what is needed, as there are many units.
+/// One more slot. Room for all is reserved at once, and taken from the system as it is filled.
 fn grow(activations: &mut Vec<f32>, context: usize) -> u32 {
     let slot = activations.len() / context;
-    if activations.capacity() < activations.len() + context {
-        activations.reserve_exact(context * 8);
+    if activations.capacity() == 0 {
+        activations.reserve_exact(context * SLOTS);
     }
     activations.resize(activations.len() + context, 0.0);
     slot as u32
@@ -244,6 +283,7 @@ fn grow(activations: &mut Vec<f32>, context: usize) -> u32 {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::gate::{Gate, Verdict};
     use super::*;
 
     /// What strata should hold, computed from all windows at once.
@@ -268,9 +308,16 @@ mod tests {
 
     fn build(windows: &[(f32, u64)]) -> Strata {
         let mut strata = Strata::default();
+        let mut gate = Gate::new(&strata);
         for (max, priority) in windows {
-            strata.offer(*max, *priority, 2, |values| values.copy_from_slice(&[*max, *priority as f32]));
+            let values = |values: &mut [f32]| values.copy_from_slice(&[*max, *priority as f32]);
+            match gate.judge(*max, *priority) {
+                Verdict::Counted => {}
+                Verdict::Keep(place) => gate.keep(&mut strata, place, *priority, 2, values),
+                Verdict::New => gate.enter(&mut strata, *max, *priority, 2, values),
+            }
         }
+        gate.settle(&mut strata);
         strata
     }
 

@@ -23,39 +23,44 @@ impl TopWindow {
 }
 
 /// A unit's list, best first. The activations live with the caller, in [`TOP`] slots.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct TopWindows(Vec<TopWindow>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TopWindows {
+    entries: [TopWindow; TOP],
+    used: u8,
+}
 
 impl TopWindows {
     /// Enters a window if it belongs on the list; the answer is the slot for its activations.
     pub(super) fn offer(&mut self, max: f32, window: u32) -> Option<usize> {
-        let mut entry = TopWindow { max, window, slot: self.0.len() as u32 };
-        if self.0.len() == TOP {
-            match self.0.pop() {
-                Some(last) if entry.beats(last) => entry.slot = last.slot,
-                last => {
-                    self.0.extend(last);
-                    return None;
-                }
+        let used = self.entries().len();
+        let mut entry = TopWindow { max, window, slot: used as u32 };
+        if used == TOP {
+            let last = self.entries[TOP - 1];
+            if !entry.beats(last) {
+                return None;
             }
+            entry.slot = last.slot;
         }
-        let place = self.0.partition_point(|other| other.beats(entry));
-        self.0.insert(place, entry);
+        let place = self.entries().partition_point(|other| other.beats(entry));
+        let now = (used + 1).min(TOP);
+        self.entries[place..now].rotate_right(1);
+        self.entries[place] = entry;
+        self.used = now as u8;
         Some(entry.slot as usize)
     }
 
     /// What a window's maximum must at least be to enter.
     pub(super) fn threshold(&self) -> f32 {
-        if self.0.len() < TOP { f32::NEG_INFINITY } else { self.0[TOP - 1].max }
+        if self.entries().len() < TOP { f32::NEG_INFINITY } else { self.entries[TOP - 1].max }
     }
 
     /// The list, best first.
     pub(crate) fn entries(&self) -> &[TopWindow] {
-        &self.0
+        &self.entries[..self.used as usize]
     }
 
     /// A list from storage, if it is one: sorted, not too long, every slot used once.
-    pub(super) fn from_entries(entries: Vec<TopWindow>) -> Option<Self> {
+    pub(super) fn from_entries(entries: &[TopWindow]) -> Option<Self> {
         let mut slots = [false; TOP];
         let sorted = entries.windows(2).all(|pair| pair[0].beats(pair[1]));
         let places = entries.iter().all(|entry| {
@@ -63,7 +68,12 @@ impl TopWindows {
                 && (entry.slot as usize) < entries.len()
                 && !entry.max.is_nan()
         });
-        (sorted && places && entries.len() <= TOP).then_some(Self(entries))
+        if !sorted || !places || entries.len() > TOP {
+            return None;
+        }
+        let mut list = Self { used: entries.len() as u8, ..Self::default() };
+        list.entries[..entries.len()].copy_from_slice(entries);
+        Some(list)
     }
 }
 
@@ -94,7 +104,7 @@ mod tests {
             let found: Vec<_> = list.entries().iter().map(|entry| (entry.max, entry.window)).collect();
             prop_assert_eq!(found, expected);
             prop_assert!(list.entries().iter().all(|entry| stored[entry.slot as usize] == entry.window));
-            prop_assert!(TopWindows::from_entries(list.entries().to_vec()).is_some());
+            prop_assert!(TopWindows::from_entries(list.entries()).is_some());
         }
     }
 }

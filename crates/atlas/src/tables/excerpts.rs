@@ -110,6 +110,10 @@ pub(crate) fn read(table: &Table, unit: u32) -> Result<Vec<ExcerptRow>, AtlasErr
     let Some(group) = table.find("unit", unit) else { return Ok(Vec::new()) };
     let batch = table.group(group)?;
     let units = table.numbers::<UInt32Type>(&batch, "unit")?;
+    // Only the rows from the unit's first to its last are converted.
+    let Some(first) = units.iter().position(|other| *other == unit) else { return Ok(Vec::new()) };
+    let last = units.iter().rposition(|other| *other == unit).unwrap_or(first);
+    let (batch, units) = (batch.slice(first, last + 1 - first), &units[first..=last]);
     let kinds = table.texts(&batch, "kind")?;
     let intervals = table.optional_numbers::<UInt8Type>(&batch, "interval")?;
     let ranks = table.numbers::<UInt32Type>(&batch, "rank")?;

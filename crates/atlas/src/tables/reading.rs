@@ -9,6 +9,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::ArrowPrimitiveType;
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::SchemaRef;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
@@ -76,7 +77,7 @@ impl Table {
         if let Some((_, batch)) = recent().iter().find(|(number, _)| *number == group) {
             return Ok(batch.clone());
         }
-        let batch = self.decode(group)?;
+        let batch = self.decode(group, ProjectionMask::all())?;
         let mut recent = recent();
         if recent.len() == RECENT {
             recent.pop_front();
@@ -85,11 +86,18 @@ impl Table {
         Ok(batch)
     }
 
-    fn decode(&self, group: usize) -> Result<RecordBatch, AtlasError> {
+    /// All rows of a row group, with these columns only; nothing of it stays decoded.
+    pub(crate) fn columns(&self, group: usize, names: &[&str]) -> Result<RecordBatch, AtlasError> {
+        let schema = self.metadata.metadata().file_metadata().schema_descr();
+        self.decode(group, ProjectionMask::columns(schema, names.iter().copied()))
+    }
+
+    fn decode(&self, group: usize, columns: ProjectionMask) -> Result<RecordBatch, AtlasError> {
         let file = File::open(&self.path).at(&self.path)?;
         let rows = self.metadata.metadata().row_group(group).num_rows() as usize;
         let mut reader = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
             .with_row_groups(vec![group])
+            .with_projection(columns)
             .with_batch_size(rows.max(1))
             .build()
             .at(&self.path)?;

@@ -85,3 +85,12 @@ pub(crate) fn read(table: &Table, unit: u32) -> Result<Option<TokenMeansRow>, At
     let mean = table.numbers::<Float32Type>(&batch, "mean")?[row];
     Ok(Some(TokenMeansRow { unit, mean, means: table.optional_list::<Float32Type>(&batch, "means", row)? }))
 }
+
+/// The mean of a unit over all tokens, without those per token.
+pub(crate) fn read_mean(table: &Table, unit: u32) -> Result<Option<f32>, AtlasError> {
+    let Some(group) = table.find("unit", unit) else { return Ok(None) };
+    let batch = table.columns(group, &["unit", "mean"])?;
+    let units = table.numbers::<UInt32Type>(&batch, "unit")?;
+    let means = table.numbers::<Float32Type>(&batch, "mean")?;
+    Ok(units.iter().position(|candidate| *candidate == unit).map(|row| means[row]))
+}

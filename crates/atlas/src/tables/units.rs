@@ -154,12 +154,16 @@ pub(crate) fn read(table: &Table, unit: UnitId, units_before: &[u32]) -> Result<
     if group >= table.groups() {
         return Err(table.broken("fewer row groups than the manifest has units"));
     }
+    let misplaced = || table.broken(&format!("the row of {unit} is not where it should be"));
     let batch = table.group(group)?;
     let row = unit.index as usize % GROUP;
+    // Only this row is converted.
+    let batch = if row < batch.num_rows() { batch.slice(row, 1) } else { return Err(misplaced()) };
+    let row = 0;
     let hooks = table.texts(&batch, "hook")?;
     let indices = table.numbers::<UInt32Type>(&batch, "unit")?;
-    if hooks.get(row) != Some(&unit.hook.to_string()) || indices.get(row) != Some(&unit.index) {
-        return Err(table.broken(&format!("the row of {unit} is not where it should be")));
+    if hooks[row] != unit.hook.to_string() || indices[row] != unit.index {
+        return Err(misplaced());
     }
     let statistics = read_statistics(table, &batch, row)?;
     Ok(UnitRow {

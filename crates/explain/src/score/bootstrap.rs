@@ -75,13 +75,15 @@ impl Resampling {
         if top.len().max(random.len()) < 2 || missing(top, top_times) || missing(random, random_times) {
             return;
         }
+        // An excerpt that is not drawn is added 0 times, which changes no bit; only what is not finite must be left out.
+        let finite = top.iter().chain(random).all(Sums::is_finite);
         for resample in 0..self.count {
             let mut sums = Sums::default();
             for (stratum, times) in [(top, top_times), (random, random_times)] {
                 for (index, excerpt) in stratum.iter().enumerate() {
-                    match times.map_or(1, |times| times[resample * stratum.len() + index]) {
-                        0 => {}
-                        times => sums.add(excerpt, f64::from(times)),
+                    let times = times.map_or(1, |times| times[resample * stratum.len() + index]);
+                    if finite || times > 0 {
+                        sums.add(excerpt, f64::from(times));
                     }
                 }
             }

@@ -50,7 +50,8 @@ impl Measures {
         let mut sums = Sums::default();
         top.iter().chain(random).for_each(|excerpt| sums += excerpt);
         let values = point(&sums);
-        let mut resamples: [Vec<f64>; MEASURES] = std::array::from_fn(|_| Vec::new());
+        let mut resamples: [Vec<f64>; MEASURES] =
+            std::array::from_fn(|_| Vec::with_capacity(resampling.count()));
         resampling.for_each(top, random, |sums| {
             for (defined, value) in resamples.iter_mut().zip(point(sums)) {
                 defined.extend(value);

@@ -93,6 +93,14 @@ impl Sums {
         sums
     }
 
+    /// Whether every sum is a finite number.
+    pub(super) fn is_finite(&self) -> bool {
+        let counts = [self.tokens, self.hits, self.fired, self.predicted];
+        let sums = [self.truth, self.prediction, self.truth_squared, self.prediction_squared, self.product];
+        let residuals = [self.residual_squared, self.residual_absolute, self.truth_absolute];
+        counts.iter().chain(&sums).chain(&residuals).all(|sum| sum.is_finite())
+    }
+
     /// Adds another excerpt's sums `times` over, as a bootstrap resample does.
     pub(super) fn add(&mut self, other: &Self, times: f64) {
         self.tokens += times * other.tokens;

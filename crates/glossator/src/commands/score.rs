@@ -108,31 +108,29 @@ impl Score {
     /// One line for each hook point and explainer, and one for each explainer over all.
     fn summary(&self, atlas: &Atlas, scorer: &Scorer<'_>, units: &[UnitId]) -> anyhow::Result<Vec<Line>> {
         let mut groups: BTreeMap<(Option<HookPoint>, Explainer), (usize, Columns)> = BTreeMap::new();
-        for &unit in units {
-            let scores = atlas.scores(unit)?;
+        for units in units.chunk_by(|a, b| a.hook == b.hook) {
+            let hook = units[0].hook;
             for &explainer in &self.explainer {
-                let here = |metric: &str, sample: &str| {
-                    let found = scores.iter().find(|score| {
-                        score.explainer == explainer.name()
-                            && score.split == self.split
-                            && score.metric == metric
-                            && score.sample == sample
-                    });
-                    found.map(|score| score.value)
+                let values = |metric: &str, sample: &str| {
+                    atlas.score_values(hook, explainer.name(), metric, sample, self.split)
                 };
-                let Some(score) = here("correlation", "top_and_random") else { continue };
-                let other = if self.baseline { scorer.of_another_unit(explainer, unit)? } else { None };
-                let values = [
-                    score,
-                    here("correlation", "random_only").flatten(),
-                    here("correlation", "top_only").flatten(),
-                    here("f1", "top_and_random").flatten(),
-                    other,
+                let headline = values("correlation", "top_and_random")?;
+                let columns = [
+                    values("correlation", "random_only")?,
+                    values("correlation", "top_only")?,
+                    values("f1", "top_and_random")?,
                 ];
-                for hook in [Some(unit.hook), None] {
-                    let (units, columns) = groups.entry((hook, explainer)).or_default();
-                    *units += 1;
-                    columns.iter_mut().zip(values).for_each(|(column, value)| column.extend(value));
+                let scored = |unit: &&UnitId| headline.contains_key(&unit.index);
+                let units: Vec<UnitId> = units.iter().filter(scored).copied().collect();
+                let others = self.of_others(atlas, scorer, explainer, &units)?;
+                for (unit, other) in units.iter().zip(others) {
+                    let at = |values: &BTreeMap<u32, Option<f64>>| values.get(&unit.index).copied().flatten();
+                    let values = [at(&headline), at(&columns[0]), at(&columns[1]), at(&columns[2]), other];
+                    for hook in [Some(hook), None] {
+                        let (units, columns) = groups.entry((hook, explainer)).or_default();
+                        *units += 1;
+                        columns.iter_mut().zip(values).for_each(|(column, value)| column.extend(value));
+                    }
                 }
             }
         }
@@ -152,6 +150,20 @@ impl Score {
             .collect();
         lines.sort_by_key(|line| (line.hook.is_none(), line.hook));
         Ok(lines)
+    }
+
+    /// With `--baseline`, how well other units' explanations do on units of one hook point.
+    fn of_others(
+        &self,
+        atlas: &Atlas,
+        scorer: &Scorer<'_>,
+        explainer: Explainer,
+        units: &[UnitId],
+    ) -> anyhow::Result<Vec<Option<f64>>> {
+        let Some(first) = units.first().filter(|_| self.baseline) else { return Ok(vec![None; units.len()]) };
+        let explained = atlas.explained(first.hook, explainer.name())?;
+        let others = units.iter().map(|unit| scorer.of_another_unit(explainer, *unit, &explained));
+        Ok(others.collect::<Result<_, _>>()?)
     }
 }
 

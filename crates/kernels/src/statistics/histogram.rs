@@ -9,9 +9,9 @@ use super::for_each_processor;
 /// Buckets of a histogram.
 pub const BUCKETS: usize = 128;
 /// Buckets of each sign.
-const SIDE: u32 = 64;
+pub(super) const SIDE: u32 = 64;
 /// Exponent and first mantissa bit of the largest float below 2⁻¹⁵.
-const LOWEST: u32 = (127 - 15) * 2 - 1;
+pub(super) const LOWEST: u32 = (127 - 15) * 2 - 1;
 
 /// The bucket of a value.
 #[inline(always)]
@@ -44,10 +44,7 @@ pub fn bucket_edges(bucket: usize) -> (f32, f32) {
 
 for_each_processor! {
     /// Counts the values of columns `first..` of `rows` `[token, width]` into `counts` `[unit, BUCKETS]`.
-    ///
-    /// # Panics
-    /// If the columns go beyond `width`.
-    pub fn count_buckets(rows: &[f32], width: usize, first: usize, counts: &mut [u32]) {
+    pub(super) fn count_buckets(rows: &[f32], width: usize, first: usize, counts: &mut [u32]) {
         let units = counts.len() / BUCKETS;
         let mut places = [0_u32; 64];
         for row in rows.chunks_exact(width) {

@@ -6,11 +6,13 @@
 mod exact_sums;
 mod histogram;
 mod token_sums;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 mod window;
 
 pub use exact_sums::{ExactSums, LIMBS};
-pub use histogram::{BUCKETS, bucket, bucket_edges, count_buckets};
-pub use token_sums::{add_on_grid, on_grid};
+pub use histogram::{BUCKETS, bucket, bucket_edges};
+pub use token_sums::{add_tokens, on_grid};
 pub use window::WindowStatistics;
 
 /// Defines a function whose body is compiled for AVX-512, for AVX2 and for any processor, and chosen when

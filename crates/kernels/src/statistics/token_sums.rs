@@ -2,6 +2,7 @@
 //! so sums below 2³³ are exact in any order, and a value can be taken out again exactly.
 
 use super::for_each_processor;
+use crate::prefetch::prefetch;
 
 /// 1.5 · 2^(52 − 20): adding and subtracting it rounds to a multiple of 2⁻²⁰.
 const MAGIC: f64 = 1.5 * (1_u64 << 32) as f64;
@@ -12,9 +13,39 @@ pub fn on_grid(value: f32) -> f64 {
     (f64::from(value) + MAGIC) - MAGIC
 }
 
+/// How many tokens ahead the sums are fetched into the cache.
+const AHEAD: usize = 3;
+
+/// Adds columns `first..first + units` of `values` `[row, width]` to `sums` `[column, units]`, each value rounded to
+/// the grid. `tokens` are (column of `sums`, row of `values`), best in order of column: the sums are many, lie
+/// in main memory, and equal ones in a row are then fetched once.
+///
+/// # Panics
+/// If there is no such row or column.
+pub fn add_tokens(
+    sums: &mut [f64],
+    units: usize,
+    tokens: &[(u32, u32)],
+    values: &[f32],
+    width: usize,
+    first: usize,
+) {
+    assert!(first + units <= width, "token sums: the units go beyond the width");
+    tokens.iter().take(AHEAD).for_each(|(column, _)| prefetch(&sums[*column as usize * units..][..units]));
+    for (place, (column, row)) in tokens.iter().enumerate() {
+        if let Some([(before, _), (ahead, _)]) = tokens.get(place + AHEAD - 1..=place + AHEAD)
+            && before != ahead
+        {
+            prefetch(&sums[*ahead as usize * units..][..units]);
+        }
+        let row = &values[*row as usize * width + first..][..units];
+        add_on_grid(row, &mut sums[*column as usize * units..][..units]);
+    }
+}
+
 for_each_processor! {
     /// Adds `values` to `sums`, each rounded to the grid.
-    pub fn add_on_grid(values: &[f32], sums: &mut [f64]) {
+    fn add_on_grid(values: &[f32], sums: &mut [f64]) {
         for (sum, value) in sums.iter_mut().zip(values) {
             *sum += on_grid(*value);
         }
@@ -35,6 +66,22 @@ mod tests {
             let last = values.iter().skip(1).map(|value| on_grid(*value)).sum::<f64>();
             prop_assert_eq!(sums[0] - last, on_grid(values[0]));
             prop_assert!((on_grid(values[0]) - f64::from(values[0])).abs() <= 0.5_f64.powi(21));
+        }
+
+        #[test]
+        fn tokens_are_added_to_their_own_sums(
+            tokens in prop::collection::vec((0_u32..6, 0_u32..4), 0..30), units in 1_usize..20, first in 0_usize..3,
+        ) {
+            let width = first + units + 1;
+            let values: Vec<f32> = (0..4 * width).map(|place| place as f32 * 0.37 - 3.0).collect();
+            let (mut sums, mut expected) = (vec![0.0; 6 * units], vec![0.0; 6 * units]);
+            add_tokens(&mut sums, units, &tokens, &values, width, first);
+            for (column, row) in tokens {
+                for unit in 0..units {
+                    expected[column as usize * units + unit] += on_grid(values[row as usize * width + first + unit]);
+                }
+            }
+            prop_assert_eq!(sums, expected);
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Power sums, extremes and positive counts of one window, per unit: `Σ x, Σ x², Σ x³, Σ x⁴` in f64.
+//! Power sums, extremes, positive counts and histogram of one window, per unit: `Σ x, Σ x², Σ x³, Σ x⁴` in f64.
 
-use super::for_each_processor;
+use super::histogram::count_buckets;
+use super::{BUCKETS, for_each_processor};
 
 /// The statistics of one window for a range of units.
 #[derive(Clone, Debug)]
@@ -26,17 +27,31 @@ impl WindowStatistics {
         }
     }
 
-    /// Takes the statistics of columns `first..` of `rows` `[token, width]`. Undefined values end up in
-    /// the sums, not in the extremes.
+    /// Takes the statistics of columns `first..` of `rows` `[token, width]`, and counts the values in `histogram`
+    /// `[unit, BUCKETS]`. Undefined values end up in the sums, not in the extremes.
     ///
     /// # Panics
-    /// If the columns go beyond `width` or the rows are not whole.
-    pub fn compute(&mut self, rows: &[f32], width: usize, first: usize) {
+    /// If the columns go beyond `width`, the rows are not whole, or the histogram is not that of these units.
+    pub fn compute(&mut self, rows: &[f32], width: usize, first: usize, histogram: &mut [u32]) {
         let units = self.min.len();
         assert!(
-            first + units <= width && rows.len().is_multiple_of(width),
+            first + units <= width && rows.len().is_multiple_of(width) && histogram.len() == units * BUCKETS,
             "statistics: the rows have another width"
         );
+        #[cfg(target_arch = "x86_64")]
+        if crate::Backend::Avx512.is_available() {
+            // SAFETY: the processor has the features that the function is compiled for.
+            unsafe { super::wide::compute(self, rows, width, first, histogram) };
+            self.unite_zeros();
+            return;
+        }
+        self.compute_by_rows(rows, width, first, histogram);
+        self.unite_zeros();
+    }
+
+    /// The same on any processor.
+    fn compute_by_rows(&mut self, rows: &[f32], width: usize, first: usize, histogram: &mut [u32]) {
+        let units = self.min.len();
         self.powers.iter_mut().for_each(|sums| sums.fill(0.0));
         self.min.fill(f32::INFINITY);
         self.max.fill(f32::NEG_INFINITY);
@@ -44,7 +59,11 @@ impl WindowStatistics {
         for row in rows.chunks_exact(width) {
             add_row(&row[first..first + units], self);
         }
-        // One representation of zero, whichever was met first.
+        count_buckets(rows, width, first, histogram);
+    }
+
+    /// One representation of zero, whichever was met first.
+    fn unite_zeros(&mut self) {
         self.min.iter_mut().chain(&mut self.max).for_each(|value| *value += 0.0);
     }
 }
@@ -75,6 +94,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::statistics::bucket;
 
     proptest! {
         #[test]
@@ -85,7 +105,12 @@ mod tests {
             let value = |i: usize| ((i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed) as f32 / 1e9) - 2.0;
             let rows: Vec<f32> = (0..tokens * width).map(value).collect();
             let mut statistics = WindowStatistics::new(units);
-            statistics.compute(&rows, width, first);
+            let mut histogram = vec![0; units * BUCKETS];
+            statistics.compute(&rows, width, first, &mut histogram);
+            let (mut by_rows, mut counts) = (WindowStatistics::new(units), vec![0; units * BUCKETS]);
+            by_rows.compute_by_rows(&rows, width, first, &mut counts);
+            prop_assert_eq!(&by_rows.powers, &statistics.powers);
+            prop_assert_eq!(&counts, &histogram);
             for unit in 0..units {
                 let column: Vec<f32> = (0..tokens).map(|token| rows[token * width + first + unit]).collect();
                 for power in 0..4 {
@@ -100,6 +125,10 @@ mod tests {
                 prop_assert_eq!(statistics.min[unit], column.iter().copied().fold(f32::INFINITY, f32::min));
                 prop_assert_eq!(statistics.max[unit], column.iter().copied().fold(f32::NEG_INFINITY, f32::max));
                 prop_assert_eq!(statistics.positive[unit] as usize, column.iter().filter(|x| **x > 0.0).count());
+                for place in 0..BUCKETS {
+                    let count = column.iter().filter(|x| bucket(**x) == place).count();
+                    prop_assert_eq!(histogram[unit * BUCKETS + place] as usize, count);
+                }
             }
         }
     }
@@ -107,7 +136,7 @@ mod tests {
     #[test]
     fn undefined_values_reach_the_sums() {
         let mut statistics = WindowStatistics::new(2);
-        statistics.compute(&[1.0, f32::NAN, 2.0, 3.0], 2, 0);
+        statistics.compute(&[1.0, f32::NAN, 2.0, 3.0], 2, 0, &mut [0; 2 * BUCKETS]);
         assert!(statistics.powers[1][1].is_nan());
         assert_eq!(statistics.max, [2.0, 3.0]);
     }
