@@ -51,7 +51,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .chunks_exact(GROUP * CONTEXT)
         .map(|group| group.iter().filter(|token| kept.contains(token)).collect::<BTreeSet<_>>().len())
         .sum();
-    let bytes = units * ((distinct * 16) as f64 + recorded / (GROUP * CONTEXT) as f64 * STATE as f64);
+    let bytes = units * ((distinct * 8) as f64 + recorded / (GROUP * CONTEXT) as f64 * STATE as f64);
     let threads = rayon::current_num_threads() as f64;
     let seconds = recorder.time().as_secs_f64() / threads;
     let bound = bytes / bandwidth();

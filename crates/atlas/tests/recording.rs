@@ -391,7 +391,7 @@ fn activations_that_are_no_numbers_are_refused() {
 #[test]
 fn memory_is_known_beforehand() {
     let estimate = MemoryEstimate::of(&settings());
-    assert_eq!(estimate.token_table, 307 * 15 * 8);
+    assert_eq!(estimate.token_table, 307 * 15 * 12);
     assert_eq!(estimate.excerpts, 307 * (20 + 20 + 81) * CONTEXT as u64 * 4);
     assert_eq!(estimate.total(), estimate.statistics + estimate.excerpts + estimate.token_table);
 }

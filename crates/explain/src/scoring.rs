@@ -93,9 +93,10 @@ impl<'a> Scorer<'a> {
         let mut pending = Vec::with_capacity(units.len());
         for units in units.chunk_by(|a, b| a.hook == b.hook) {
             let explained = self.atlas.explained(units[0].hook, explainer.name())?;
-            let scored = match again {
-                true => BTreeSet::new(),
-                false => self.atlas.scored(units[0].hook, explainer.name(), self.split)?,
+            let scored = if again {
+                BTreeSet::new()
+            } else {
+                self.atlas.scored(units[0].hook, explainer.name(), self.split)?
             };
             let is_pending = |unit: &UnitId| explained.contains(&unit.index) && !scored.contains(&unit.index);
             pending.extend(units.iter().map(is_pending));

@@ -27,7 +27,8 @@ impl Largest {
     pub(super) fn extend(&mut self, first: usize, values: &[f32]) {
         for (chunk, values) in values.chunks(CHUNK).enumerate() {
             let full = self.best.len() == self.k;
-            if full && !values.iter().fold(false, |any, value| any | (*value > self.threshold)) {
+            let ranking = values.iter().map(|value| u32::from(*value > self.threshold)).sum::<u32>();
+            if full && ranking == 0 {
                 continue;
             }
             for (place, value) in values.iter().enumerate() {

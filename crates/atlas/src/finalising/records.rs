@@ -156,8 +156,8 @@ fn block_rows(
         .map(|units| {
             let mut sums: Vec<Vec<f64>> = units.iter().map(|_| Vec::with_capacity(kept)).collect();
             for column in 0..kept {
-                let row = block.tokens.row(column);
-                units.iter().zip(&mut sums).for_each(|(unit, sums)| sums.push(row[*unit]));
+                let of = |unit: &usize| block.tokens.sum(column, *unit);
+                units.iter().zip(&mut sums).for_each(|(unit, sums)| sums.push(of(unit)));
             }
             let rows = units.iter().zip(sums);
             rows.map(|(unit, sums)| unit_rows(block, *unit, hook, recorder, source, sums)).collect()

@@ -96,16 +96,18 @@ impl Block {
         }
     }
 
-    /// Takes in some windows. An answer is the number of one that holds activations that are no finite numbers.
-    pub(super) fn record(&mut self, windows: &[WindowRows<'_>]) -> Option<u32> {
+    /// Takes in some windows: everything but the token table. The answer is the size of the largest activation of each;
+    /// or the number of a window that holds activations that are no finite numbers.
+    pub(super) fn record(&mut self, windows: &[WindowRows<'_>]) -> Result<Vec<f32>, u32> {
         let mut columns: Vec<Columns<'_>> =
             windows.iter().map(|window| Columns::new(window.rows, window.width)).collect();
-        let mut maxima = Vec::with_capacity(windows.len());
+        let (mut maxima, mut largest) =
+            (Vec::with_capacity(windows.len()), Vec::with_capacity(windows.len()));
         let mut statistics = WindowStatistics::new(self.units);
         for window in windows {
             statistics.compute(window.counted(), window.width, self.first, &mut self.histogram);
             if !statistics.powers[1].iter().all(|sum| sum.is_finite()) {
-                return Some(window.id);
+                return Err(window.id);
             }
             self.sums.add(&statistics.powers);
             for (count, positive) in self.positive.iter_mut().zip(&statistics.positive) {
@@ -114,6 +116,8 @@ impl Block {
             for (extremes, min) in self.extremes.iter_mut().zip(&statistics.min) {
                 extremes.min = extremes.min.min(*min);
             }
+            let extremes = statistics.min.iter().chain(&statistics.max);
+            largest.push(extremes.fold(0.0, |largest, value| value.abs().max(largest)));
             maxima.push(statistics.max.clone());
         }
         self.record_tops(windows, &maxima, &mut columns);
@@ -125,7 +129,7 @@ impl Block {
                 columns.read(self.first + unit, &mut self.random_activations[first..first + self.context]);
             }
         }
-        None
+        Ok(largest)
     }
 
     /// The top lists: which windows could enter is found first, so that the lists are fetched together.

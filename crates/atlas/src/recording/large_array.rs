@@ -14,7 +14,7 @@ pub(super) struct LargeArray {
 impl LargeArray {
     /// Zeros. As for a vector, the program ends where there is no memory.
     pub(super) fn zeroed(length: usize) -> Self {
-        let layout = Layout::array::<f64>(length).unwrap_or(Layout::new::<f64>());
+        let layout = Layout::array::<i32>(length).unwrap_or(Layout::new::<i32>());
         let Ok(memory) = MmapMut::map_anon(layout.size()) else { handle_alloc_error(layout) };
         // Only advice: without large pages it is slower, not wrong.
         #[cfg(target_os = "linux")]
@@ -23,12 +23,12 @@ impl LargeArray {
     }
 
     /// The numbers.
-    pub(super) fn as_slice(&self) -> &[f64] {
+    pub(super) fn as_slice(&self) -> &[i32] {
         bytemuck::cast_slice(&self.memory)
     }
 
     /// The numbers, for writing.
-    pub(super) fn as_mut_slice(&mut self) -> &mut [f64] {
+    pub(super) fn as_mut_slice(&mut self) -> &mut [i32] {
         bytemuck::cast_slice_mut(&mut self.memory)
     }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::gate::GATE_BYTES;
 use super::settings::RecordSettings;
 use super::strata::{SLOTS, STRATA_BYTES};
+use super::token_table::SUM_BYTES;
 use super::top_windows::{ENTRY_BYTES, TOP};
 use super::{RANDOM, block};
 
@@ -16,7 +17,7 @@ pub struct MemoryEstimate {
     /// Activations of excerpts: an upper bound, reached when every unit's window maxima spread over all
     /// strata.
     pub excerpts: u64,
-    /// Sums per token.
+    /// Sums per token: an upper bound, reached when no token's sums are small.
     pub token_table: u64,
 }
 
@@ -30,7 +31,7 @@ impl MemoryEstimate {
         Self {
             statistics: units * (block::UNIT_BYTES + TOP as u64 * ENTRY_BYTES + STRATA_BYTES + GATE_BYTES),
             excerpts: units * window * windows,
-            token_table: units * kept * 8,
+            token_table: units * kept * SUM_BYTES,
         }
     }
 

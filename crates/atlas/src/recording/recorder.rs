@@ -143,12 +143,13 @@ impl Recorder {
             })
             .collect();
         let tokens = self.tokens_by_column(windows, activation.starts, ignored);
-        let record = |mut block: MutexGuard<'_, Block>| {
-            if let Some(window) = block.record(&rows) {
-                self.fail(AtlasError::NonFinite { hook: hook.to_string(), window });
+        let record = |mut block: MutexGuard<'_, Block>| match block.record(&rows) {
+            Ok(largest) => {
+                let first = block.first;
+                let largest = |row: u32| largest[row as usize / run.context as usize];
+                block.tokens.add(&tokens, largest, activation.values, activation.width, first);
             }
-            let first = block.first;
-            block.tokens.add(&tokens, activation.values, activation.width, first);
+            Err(window) => self.fail(AtlasError::NonFinite { hook: hook.to_string(), window }),
         };
         // Another thread is often at the same hook point: the blocks that it holds come last.
         let mut held = Vec::new();

@@ -2,7 +2,7 @@
 //! follows from the settings, so the reader knows what to expect before it takes memory.
 //!
 //! Per hook point and block: limbs f64 `[limb, unit]`, positive counts u64 `[unit]`, extremes (min f32, max f32,
-//! window u32, position u32) `[unit]`, histogram u32 `[unit, bucket]`, top lists (length u8; max f32, window
+//! window u32, position u32) `[unit]`, histogram u32 `[unit, counter]`, top lists (length u8; max f32, window
 //! u32, slot u32 each) `[unit]`, their activations f32 `[unit, 20, position]`, random activations f32
 //! `[unit, 20, position]`, token sums f64 `[kept, unit]`, strata `[unit]` (shift u8, length u8; key u32, count u32,
 //! kept u8; priority u64 and activations f32 `[position]` of each kept window).
@@ -166,7 +166,9 @@ fn write_block(block: &mut Block, to: &mut StateWriter<'_, impl Write>) -> Resul
     }
     to.all(&block.top_activations, f32::to_le_bytes)?;
     to.all(&block.random_activations, f32::to_le_bytes)?;
-    to.all(block.tokens.sums_mut(), f64::to_le_bytes)?;
+    for column in 0..block.tokens.kept() {
+        to.all(&block.tokens.row(column), f64::to_le_bytes)?;
+    }
     let context = block.context;
     for strata in block.settle().strata() {
         to.bytes(&[strata.shift(), strata.strata().len() as u8])?;
@@ -199,7 +201,11 @@ fn read_block(block: &mut Block, from: &mut StateReader<'_, impl Read>) -> Resul
     }
     from.all(&mut block.top_activations, f32::from_le_bytes)?;
     from.all(&mut block.random_activations, f32::from_le_bytes)?;
-    from.all(block.tokens.sums_mut(), f64::from_le_bytes)?;
+    for column in 0..block.tokens.kept() {
+        let mut sums = vec![0.0; block.units];
+        from.all(&mut sums, f64::from_le_bytes)?;
+        block.tokens.set_row(column, sums);
+    }
     let context = block.context;
     let strata = (0..block.units).map(|_| read_strata(from, context)).collect::<Result<_, _>>()?;
     block.refresh(strata);

@@ -1,42 +1,110 @@
 //! Activation sums per token and unit: `[kept token][unit]`, on the grid of
 //! [`glossator_kernels::statistics::on_grid`].
+//!
+//! Most tokens are rare and their sums small: these are kept in 32 bits, as adding to them is bound by the memory
+//! they lie in. Before a token's sums could grow too large for that, they move on to 64 bits and begin anew; both
+//! parts are exact, so that their total does not depend on when this happens.
 
-use glossator_kernels::statistics::add_tokens;
+use glossator_kernels::statistics::{STEPS_LIMIT, add_on_grid, add_tokens, from_steps};
 
 use super::large_array::LargeArray;
+
+/// Bytes of a sum, at most.
+pub(super) const SUM_BYTES: u64 = 4 + 8;
+/// What the small sums of a token may reach; the rest of [`STEPS_LIMIT`] covers rounding.
+const LIMIT: f32 = STEPS_LIMIT - 16.0;
 
 /// The sums of a block of units.
 #[derive(Debug)]
 pub(crate) struct TokenTable {
     units: usize,
-    sums: LargeArray,
+    /// `[kept token, unit]`, in steps of the grid.
+    small: LargeArray,
+    /// `[kept token]`: no unit's small sum is larger than this.
+    reach: Vec<f32>,
+    /// `[kept token]`: the rest of the sums `[unit]`, where there is any.
+    large: Vec<Vec<f64>>,
 }
 
 impl TokenTable {
     /// No sums yet, for `kept` tokens and `units` units.
     pub(super) fn new(kept: usize, units: usize) -> Self {
-        Self { units, sums: LargeArray::zeroed(kept * units) }
+        Self {
+            units,
+            small: LargeArray::zeroed(kept * units),
+            reach: vec![0.0; kept],
+            large: vec![Vec::new(); kept],
+        }
     }
 
     /// Adds the activations of tokens: `tokens` are (column, row of `values`), ordered; this block's units begin at
-    /// column `first` of `values` `[row, width]`.
-    pub(super) fn add(&mut self, tokens: &[(u32, u32)], values: &[f32], width: usize, first: usize) {
-        add_tokens(self.sums.as_mut_slice(), self.units, tokens, values, width, first);
+    /// column `first` of `values` `[row, width]`. No activation of a row is larger than its `largest`.
+    pub(super) fn add(
+        &mut self,
+        tokens: &[(u32, u32)],
+        largest: impl Fn(u32) -> f32,
+        values: &[f32],
+        width: usize,
+        first: usize,
+    ) {
+        let mut small = Vec::with_capacity(tokens.len());
+        for same in tokens.chunk_by(|one, other| one.0 == other.0) {
+            let column = same[0].0 as usize;
+            let reach: f32 = same.iter().map(|(_, row)| largest(*row)).sum();
+            if self.reach[column] + reach > LIMIT {
+                self.enlarge(column);
+            }
+            if reach > LIMIT {
+                for (_, row) in same {
+                    let row = &values[*row as usize * width + first..][..self.units];
+                    add_on_grid(row, &mut self.large[column]);
+                }
+            } else {
+                self.reach[column] += reach;
+                small.extend_from_slice(same);
+            }
+        }
+        add_tokens(self.small.as_mut_slice(), self.units, &small, values, width, first);
+    }
+
+    /// Moves a token's small sums on to the large ones.
+    fn enlarge(&mut self, column: usize) {
+        let large = &mut self.large[column];
+        large.resize(self.units, 0.0);
+        let small = &mut self.small.as_mut_slice()[column * self.units..][..self.units];
+        for (large, small) in large.iter_mut().zip(small) {
+            *large += from_steps(std::mem::take(small));
+        }
+        self.reach[column] = 0.0;
     }
 
     /// Adds the sums of other windows.
     pub(super) fn merge(&mut self, other: &Self) {
-        let theirs = other.sums.as_slice();
-        self.sums.as_mut_slice().iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
+        for column in 0..self.reach.len() {
+            self.enlarge(column);
+            let theirs = (0..self.units).map(|unit| other.sum(column, unit));
+            self.large[column].iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
+        }
     }
 
-    /// The sums of a token, `[unit]`.
-    pub(crate) fn row(&self, column: usize) -> &[f64] {
-        &self.sums.as_slice()[column * self.units..][..self.units]
+    /// The sum of a token and a unit.
+    pub(crate) fn sum(&self, column: usize, unit: usize) -> f64 {
+        let large = self.large[column].get(unit).copied().unwrap_or(0.0);
+        large + from_steps(self.small.as_slice()[column * self.units + unit])
     }
 
-    /// All sums, for storage.
-    pub(super) fn sums_mut(&mut self) -> &mut [f64] {
-        self.sums.as_mut_slice()
+    /// The sums of a token, `[unit]`, for storage.
+    pub(super) fn row(&self, column: usize) -> Vec<f64> {
+        (0..self.units).map(|unit| self.sum(column, unit)).collect()
+    }
+
+    /// Takes the sums of a token from storage, `[unit]`.
+    pub(super) fn set_row(&mut self, column: usize, sums: Vec<f64>) {
+        self.large[column] = sums;
+    }
+
+    /// Number of kept tokens.
+    pub(super) fn kept(&self) -> usize {
+        self.reach.len()
     }
 }

@@ -1,11 +1,16 @@
-//! Sums per token on one grid: every value is rounded to a multiple of 2⁻²⁰ before it is added to an f64,
-//! so sums below 2³³ are exact in any order, and a value can be taken out again exactly.
+//! Sums per token on one grid: every value is rounded to a multiple of 2⁻²⁰ before it is added, so sums are exact in
+//! any order, and a value can be taken out again exactly. They are kept as f64 below 2³³, or, in half the memory, as
+//! i32 numbers of steps of the grid below 2¹¹.
 
 use super::for_each_processor;
 use crate::prefetch::prefetch;
 
 /// 1.5 · 2^(52 − 20): adding and subtracting it rounds to a multiple of 2⁻²⁰.
 const MAGIC: f64 = 1.5 * (1_u64 << 32) as f64;
+/// Steps of the grid to 1.
+const STEPS: f64 = (1 << 20) as f64;
+/// Values and sums below this fit into an i32 of steps.
+pub const STEPS_LIMIT: f32 = 2048.0;
 
 /// A value as it is added: the nearest multiple of 2⁻²⁰.
 #[inline(always)]
@@ -16,14 +21,14 @@ pub fn on_grid(value: f32) -> f64 {
 /// How many tokens ahead the sums are fetched into the cache.
 const AHEAD: usize = 3;
 
-/// Adds columns `first..first + units` of `values` `[row, width]` to `sums` `[column, units]`, each value rounded to
-/// the grid. `tokens` are (column of `sums`, row of `values`), best in order of column: the sums are many, lie
-/// in main memory, and equal ones in a row are then fetched once.
+/// Adds columns `first..first + units` of `values` `[row, width]` to `sums` `[column, units]` in steps of the grid, to
+/// which each is rounded; they must stay below [`STEPS_LIMIT`]. `tokens` are (column of `sums`, row of `values`), best in
+/// order of column: the sums are many, lie in main memory, and equal ones in a row are then fetched once.
 ///
 /// # Panics
 /// If there is no such row or column.
 pub fn add_tokens(
-    sums: &mut [f64],
+    sums: &mut [i32],
     units: usize,
     tokens: &[(u32, u32)],
     values: &[f32],
@@ -39,13 +44,29 @@ pub fn add_tokens(
             prefetch(&sums[*ahead as usize * units..][..units]);
         }
         let row = &values[*row as usize * width + first..][..units];
-        add_on_grid(row, &mut sums[*column as usize * units..][..units]);
+        add_steps(row, &mut sums[*column as usize * units..][..units]);
+    }
+}
+
+/// The sum that a number of steps stands for.
+#[inline(always)]
+pub fn from_steps(steps: i32) -> f64 {
+    f64::from(steps) / STEPS
+}
+
+for_each_processor! {
+    /// Adds `values` to `sums` of steps, each rounded to the grid. Sums whose size reaches [`STEPS_LIMIT`] are wrong.
+    fn add_steps(values: &[f32], sums: &mut [i32]) {
+        for (sum, value) in sums.iter_mut().zip(values) {
+            // The lower half of the bits of MAGIC is 0: here it is the number of steps.
+            *sum = sum.wrapping_add((f64::from(*value) + MAGIC).to_bits() as i32);
+        }
     }
 }
 
 for_each_processor! {
     /// Adds `values` to `sums`, each rounded to the grid.
-    fn add_on_grid(values: &[f32], sums: &mut [f64]) {
+    pub fn add_on_grid(values: &[f32], sums: &mut [f64]) {
         for (sum, value) in sums.iter_mut().zip(values) {
             *sum += on_grid(*value);
         }
@@ -74,14 +95,14 @@ mod tests {
         ) {
             let width = first + units + 1;
             let values: Vec<f32> = (0..4 * width).map(|place| place as f32 * 0.37 - 3.0).collect();
-            let (mut sums, mut expected) = (vec![0.0; 6 * units], vec![0.0; 6 * units]);
+            let (mut sums, mut expected) = (vec![0; 6 * units], vec![0.0; 6 * units]);
             add_tokens(&mut sums, units, &tokens, &values, width, first);
             for (column, row) in tokens {
                 for unit in 0..units {
                     expected[column as usize * units + unit] += on_grid(values[row as usize * width + first + unit]);
                 }
             }
-            prop_assert_eq!(sums, expected);
+            prop_assert_eq!(sums.into_iter().map(from_steps).collect::<Vec<_>>(), expected);
         }
     }
 }

@@ -53,6 +53,10 @@ pub(super) fn compute(
     }
 }
 
+/// The buckets of 16 values, on one cache line: what straddles two cannot be read until it is in the cache.
+#[repr(align(64))]
+struct Places([u32; LANES]);
+
 /// The statistics of 16 units.
 struct Sums {
     /// `[power − 1]`, units 0 to 7 and 8 to 15.
@@ -85,7 +89,7 @@ fn lanes<const FULL: bool>(
         max: _mm512_set1_ps(f32::NEG_INFINITY),
         positive: _mm512_setzero_si512(),
     };
-    let mut places = [0_u32; LANES];
+    let mut places = Places([0; LANES]);
     // The histograms of the next lanes, which lie behind these, are asked for line by line.
     let next = counts.as_ptr().wrapping_add(counts.len());
     for (index, row) in rows.chunks_exact(width).enumerate() {
@@ -100,9 +104,9 @@ fn lanes<const FULL: bool>(
         };
         sums.add(x);
         // SAFETY: `places` is 16 numbers of 32 bits.
-        unsafe { _mm512_storeu_si512(places.as_mut_ptr().cast(), buckets(x)) };
+        unsafe { _mm512_storeu_si512(places.0.as_mut_ptr().cast(), buckets(x)) };
         // Through memory: taking numbers out of a vector register would keep the arithmetic waiting.
-        let places = black_box(&places);
+        let Places(places) = black_box(&places);
         for (place, counts) in places[..count].iter().zip(counts.as_chunks_mut::<BUCKETS>().0) {
             // SAFETY: `buckets` gives numbers below BUCKETS.
             unsafe { *counts.get_unchecked_mut(*place as usize) += 1 };
