@@ -4,13 +4,14 @@
 //! histogram's scalar increments run beside the vector arithmetic: on their own each would wait for the other.
 
 use std::arch::x86_64::{
-    __m512, __m512d, __m512i, _CMP_GT_OQ, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm512_add_epi32,
-    _mm512_add_pd, _mm512_add_ps, _mm512_castps_si512, _mm512_castps512_ps256, _mm512_cmp_ps_mask,
-    _mm512_cvtps_pd, _mm512_extractf32x8_ps, _mm512_mask_add_epi32, _mm512_mask_storeu_epi32,
-    _mm512_mask_storeu_pd, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_max_epu32, _mm512_max_ps,
-    _mm512_min_epu32, _mm512_min_ps, _mm512_mul_pd, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_pd,
-    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_srai_epi32, _mm512_srli_epi32,
-    _mm512_storeu_si512, _mm512_sub_epi32, _mm512_xor_si512,
+    __m512, __m512d, __m512i, _CMP_GT_OQ, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm256_storeu_si256,
+    _mm512_add_epi32, _mm512_add_pd, _mm512_add_ps, _mm512_castps_si512, _mm512_castps512_ps256,
+    _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cvtps_pd, _mm512_extractf32x8_ps,
+    _mm512_extracti32x8_epi32, _mm512_mask_add_epi32, _mm512_mask_storeu_epi32, _mm512_mask_storeu_pd,
+    _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_max_epu32, _mm512_max_ps, _mm512_min_epu32,
+    _mm512_min_ps, _mm512_mul_pd, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_pd, _mm512_setzero_ps,
+    _mm512_setzero_si512, _mm512_slli_epi32, _mm512_srai_epi32, _mm512_srli_epi32, _mm512_sub_epi32,
+    _mm512_xor_si512,
 };
 use std::hint::black_box;
 
@@ -103,8 +104,14 @@ fn lanes<const FULL: bool>(
             _mm512_maskz_loadu_ps(mask, from)
         };
         sums.add(x);
-        // SAFETY: `places` is 16 numbers of 32 bits.
-        unsafe { _mm512_storeu_si512(places.0.as_mut_ptr().cast(), buckets(x)) };
+        let found = buckets(x);
+        let (low, high) = places.0.split_at_mut(LANES / 2);
+        // In halves: a small read from the upper half of a 512-bit write waits until the write is in the cache.
+        // SAFETY: each half is 8 numbers of 32 bits.
+        unsafe {
+            _mm256_storeu_si256(low.as_mut_ptr().cast(), _mm512_castsi512_si256(found));
+            _mm256_storeu_si256(high.as_mut_ptr().cast(), _mm512_extracti32x8_epi32::<1>(found));
+        }
         // Through memory: taking numbers out of a vector register would keep the arithmetic waiting.
         let Places(places) = black_box(&places);
         for (place, counts) in places[..count].iter().zip(counts.as_chunks_mut::<BUCKETS>().0) {
