@@ -17,6 +17,7 @@ mod sparse_latents;
 mod splice;
 #[cfg(test)]
 mod testing;
+pub mod training;
 
 pub use activation::{Activation, Sign};
 pub use coder::Coder;

@@ -6,17 +6,6 @@
 
 use super::sparse_rows::SparseRows;
 
-/// What is known of one active latent in one row.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Entry {
-    /// The row.
-    pub row: u32,
-    /// The latent's activation a.
-    pub activation: f32,
-    /// ∂loss / ∂(pre-activation).
-    pub gradient: f32,
-}
-
 /// A code that takes part, with the gradients of its pre-activations in the places of its values.
 #[derive(Clone, Copy, Debug)]
 pub struct Part<'a> {
@@ -24,8 +13,8 @@ pub struct Part<'a> {
     pub rows: &'a SparseRows,
     /// `[rows, width]`, laid out as the code.
     pub gradients: &'a [f32],
-    /// What is added to the numbers of the rows.
-    pub first_row: u32,
+    /// Multiplies activations and gradients.
+    pub scale: f32,
 }
 
 /// For every latent its entries.
@@ -69,9 +58,9 @@ impl LatentLists {
                 let next = &mut self.starts[latent as usize + 1];
                 let place = *next as usize;
                 *next += 1;
-                self.rows[place] = part.first_row + row as u32;
-                self.activations[place] = activation;
-                self.gradients[place] = gradient;
+                self.rows[place] = row as u32;
+                self.activations[place] = part.scale * activation;
+                self.gradients[place] = part.scale * gradient;
             }
         }
         self.starts.pop();
@@ -82,23 +71,14 @@ impl LatentLists {
         &self.rows[self.range(latent)]
     }
 
-    /// Its activations there.
+    /// Its scaled activations there.
     pub fn activations(&self, latent: usize) -> &[f32] {
         &self.activations[self.range(latent)]
     }
 
-    /// The gradients of its pre-activation there.
+    /// The scaled gradients of its pre-activation there.
     pub fn gradients(&self, latent: usize) -> &[f32] {
         &self.gradients[self.range(latent)]
-    }
-
-    /// Its entries one by one.
-    pub fn entries(&self, latent: usize) -> impl Iterator<Item = Entry> {
-        self.range(latent).map(|place| Entry {
-            row: self.rows[place],
-            activation: self.activations[place],
-            gradient: self.gradients[place],
-        })
     }
 
     fn range(&self, latent: usize) -> std::ops::Range<usize> {
@@ -131,28 +111,25 @@ mod tests {
         ) {
             let ((a, a_gradients), (b, b_gradients)) = (code(&first), code(&second));
             let parts = [
-                Part { rows: &a, gradients: &a_gradients, first_row: 0 },
-                Part { rows: &b, gradients: &b_gradients, first_row: 100 },
+                Part { rows: &a, gradients: &a_gradients, scale: 1.0 },
+                Part { rows: &b, gradients: &b_gradients, scale: 0.5 },
             ];
             let mut lists = LatentLists::default();
             lists.collect(7, &parts);
             lists.collect(7, &parts);
             for latent in 0..7_u32 {
                 let mut expected = Vec::new();
-                for (offset, rows) in [(0, &first), (100, &second)] {
+                for (scale, rows) in [(1.0, &first), (0.5, &second)] {
                     for (row, indices) in rows.iter().enumerate() {
                         for (place, _) in indices.iter().enumerate().filter(|(_, i)| **i == latent) {
-                            expected.push(Entry {
-                                row: offset + row as u32,
-                                activation: latent as f32 + 0.5,
-                                gradient: (row * 5 + place) as f32,
-                            });
+                            expected.push((row as u32, scale * (latent as f32 + 0.5), scale * (row * 5 + place) as f32));
                         }
                     }
                 }
-                prop_assert_eq!(lists.entries(latent as usize).collect::<Vec<_>>(), expected);
-                prop_assert_eq!(lists.rows(latent as usize).len(), lists.activations(latent as usize).len());
-                prop_assert_eq!(lists.rows(latent as usize).len(), lists.gradients(latent as usize).len());
+                let latent = latent as usize;
+                let (rows, values) = (lists.rows(latent), lists.activations(latent).iter().zip(lists.gradients(latent)));
+                let found: Vec<_> = rows.iter().zip(values).map(|(row, (a, g))| (*row, *a, *g)).collect();
+                prop_assert_eq!(found, expected);
             }
         }
     }

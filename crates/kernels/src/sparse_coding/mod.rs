@@ -15,7 +15,7 @@ mod sparse_rows;
 mod thinning;
 
 pub use adam::{Adam, AdamStep, Moments, normalise, remove_parallel};
-pub use lists::{Entry, LatentLists, Part};
+pub use lists::{LatentLists, Part};
 pub use row_sums::{dots, prefetch_rows, weighted_sum, weighted_sum_bf16};
 pub use selection::{EncoderRows, Keep, Selection};
 pub use sparse_rows::{SparseRow, SparseRowMut, SparseRows};

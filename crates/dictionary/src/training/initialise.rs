@@ -1,0 +1,88 @@
+//! Where training begins: random unit decoder rows, the encoder as their transpose (Gao et al. 2024, appendix A.1),
+//! and the decoder bias at the geometric median of the data (Bricken et al. 2023).
+
+use glossator_kernels::sparse_coding::normalise;
+
+use super::parameters::Parameters;
+use super::random::Random;
+
+/// Fresh parameters with `decoder_bias` `[d]`: decoder rows uniform on the unit sphere, encoder rows equal to them,
+/// encoder biases 0.
+///
+/// # Panics
+/// If a size is 0.
+pub fn initialise(latents: usize, decoder_bias: Vec<f32>, seed: u64) -> Parameters {
+    let d = decoder_bias.len();
+    assert!(latents > 0 && d > 0, "initialise: empty dictionary");
+    let mut random = Random::new(seed);
+    let mut decoder: Vec<f32> = (0..latents * d).map(|_| random.normal() as f32).collect();
+    decoder.chunks_exact_mut(d).for_each(|row| {
+        normalise(row);
+    });
+    Parameters::new(decoder.clone(), vec![0.0; latents], decoder, decoder_bias)
+}
+
+/// The point `[width]` whose summed distance to `rows` `[rows, width]` is least, by Weiszfeld's iteration
+/// y ← Σ (xᵢ / ‖xᵢ − y‖) / Σ (1 / ‖xᵢ − y‖) from the mean, until y moves by less than 10⁻⁵ of its mean distance.
+///
+/// # Panics
+/// If there are no rows.
+pub fn geometric_median(rows: &[f32], width: usize) -> Vec<f32> {
+    const ITERATIONS: usize = 100;
+    let count = rows.len() / width;
+    assert!(count > 0, "geometric median of nothing");
+    let mut point = weighted_mean(rows, width, |_| 1.0);
+    for _ in 0..ITERATIONS {
+        let distance = |row: &[f32]| {
+            let squares = row.iter().zip(&point).map(|(x, y)| (f64::from(*x) - y).powi(2));
+            squares.sum::<f64>().sqrt()
+        };
+        let scale = rows.chunks_exact(width).map(distance).sum::<f64>() / count as f64;
+        if scale == 0.0 {
+            break;
+        }
+        // A row at the point itself would weigh infinitely.
+        let next = weighted_mean(rows, width, |row| 1.0 / distance(row).max(1e-9 * scale));
+        let moved = next.iter().zip(&point).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+        point = next;
+        if moved < 1e-5 * scale {
+            break;
+        }
+    }
+    point.into_iter().map(|value| value as f32).collect()
+}
+
+fn weighted_mean(rows: &[f32], width: usize, weight: impl Fn(&[f32]) -> f64) -> Vec<f64> {
+    let (mut sums, mut total) = (vec![0.0; width], 0.0);
+    for row in rows.chunks_exact(width) {
+        let weight = weight(row);
+        total += weight;
+        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += weight * f64::from(*x));
+    }
+    sums.iter().map(|sum| sum / total).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn median_resists_an_outlier() {
+        let rows = [0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.5, 0.5, 500.0, -500.0];
+        let median = geometric_median(&rows, 2);
+        assert!((median[0] - 0.5).abs() < 0.3 && (median[1] - 0.5).abs() < 0.3, "{median:?}");
+        let equal = geometric_median(&[2.0; 6], 2);
+        assert_eq!(equal, [2.0, 2.0]);
+    }
+
+    #[test]
+    fn rows_are_unit_and_seeded() {
+        let a = initialise(5, vec![0.0; 7], 1);
+        for row in a.decoder.weights.chunks_exact(7) {
+            assert!((row.iter().map(|v| v * v).sum::<f32>() - 1.0).abs() < 1e-5);
+        }
+        assert_eq!(a.encoder.weights, a.decoder.weights);
+        assert_eq!(a, initialise(5, vec![0.0; 7], 1));
+        assert_ne!(a, initialise(5, vec![0.0; 7], 2));
+    }
+}

@@ -1,0 +1,30 @@
+//! Training of dictionaries: one step ([`Trainer::step`]) is forward, loss, all gradients, Adam and constraints.
+//!
+//! Steps are exact in f32 for what is active and never hold `[rows, latents]` values: the dense product only selects
+//! (see `glossator_kernels::sparse_coding`), everything after it touches active latents only, and weights and moments
+//! are read and written once a step, latent by latent, with gradients that never leave the cache.
+//!
+//! A step's result depends neither on the number of threads nor on the order in which they run.
+
+mod auxiliary;
+mod dense;
+mod encode;
+mod gradients;
+mod initialise;
+mod objective;
+mod parameters;
+mod random;
+#[cfg(test)]
+mod reference;
+mod schedule;
+mod step;
+#[cfg(test)]
+mod tests;
+mod update;
+
+pub use initialise::{geometric_median, initialise};
+pub use objective::{Auxiliary, Objective, Recipe};
+pub use parameters::{Parameters, Tensor};
+pub use random::Random;
+pub use schedule::Schedule;
+pub use step::{Batch, PartTimes, StepReport, Trainer};

@@ -1,0 +1,143 @@
+//! The fast step against the definition, and what must hold of any step.
+
+use glossator_kernels::Precision;
+use glossator_kernels::sparse_coding::Adam;
+
+use super::*;
+use crate::testing::numbers;
+
+const ROWS: usize = 70;
+
+fn recipe(objective: Objective) -> Recipe {
+    Recipe {
+        objective,
+        subtract_decoder_bias: true,
+        unit_decoder: true,
+        adam: Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+        gradient_clip: None,
+        target_variance: 0.3,
+        precision: Precision::F32,
+    }
+}
+
+fn top_k() -> Objective {
+    Objective::TopK { k: 5, auxiliary: Some(Auxiliary { k: 7, coefficient: 0.5, dead_after: 100 }) }
+}
+
+/// Parameters of which some latents never fire by themselves.
+fn parameters(d: usize, latents: usize) -> Parameters {
+    let mut parameters = initialise(latents, numbers(5, d), 11);
+    for latent in (0..latents).step_by(3) {
+        parameters.encoder_bias.weights[latent] = -0.9;
+    }
+    parameters
+}
+
+fn batch(step: u64, d: usize) -> Vec<f32> {
+    numbers(100 + step, ROWS * d)
+}
+
+/// Runs several steps of both and compares weights, moments and losses.
+fn assert_follows_the_definition(recipe: Recipe, d: usize, latents: usize, tolerance: f64) {
+    let mut fast = parameters(d, latents);
+    let mut plain = fast.clone();
+    let mut trainer = Trainer::new(recipe);
+    let mut dead = 0;
+    for step in 0..4 {
+        let inputs = batch(step, d);
+        let batch = Batch { inputs: &inputs, targets: &inputs };
+        let report = trainer.step(&mut fast, batch, 3e-3);
+        let loss = reference::step(&recipe, &mut plain, batch, 3e-3);
+        dead += report.dead;
+        assert!(
+            (report.loss - loss).abs() <= tolerance * loss,
+            "step {step}: loss {} or {loss}",
+            report.loss
+        );
+    }
+    assert_eq!(fast.idle_rows, plain.idle_rows);
+    assert!(
+        dead > 0 || matches!(recipe.objective, Objective::L1 { .. }),
+        "the auxiliary loss had nothing to do"
+    );
+    for (name, a, b) in [
+        ("encoder", &fast.encoder, &plain.encoder),
+        ("encoder bias", &fast.encoder_bias, &plain.encoder_bias),
+        ("decoder", &fast.decoder, &plain.decoder),
+        ("decoder bias", &fast.decoder_bias, &plain.decoder_bias),
+    ] {
+        let largest = b.mean.iter().fold(0.0_f32, |max, v| max.max(v.abs()));
+        for (i, (a, b)) in a.mean.iter().zip(&b.mean).enumerate() {
+            let error = f64::from((a - b).abs());
+            assert!(error <= tolerance * f64::from(largest), "{name} moment {i}: {a} or {b}");
+        }
+        for (i, (a, b)) in a.weights.iter().zip(&b.weights).enumerate() {
+            assert!(f64::from((a - b).abs()) <= 1e-3 * tolerance.max(1e-2), "{name} {i}: {a} or {b}");
+        }
+    }
+}
+
+#[test]
+fn top_k_follows_the_definition() {
+    assert_follows_the_definition(recipe(top_k()), 21, 50, 2e-5);
+}
+
+#[test]
+fn top_k_with_clipped_gradients_follows_the_definition() {
+    let recipe = Recipe { gradient_clip: Some(0.01), subtract_decoder_bias: false, ..recipe(top_k()) };
+    assert_follows_the_definition(recipe, 40, 130, 2e-5);
+}
+
+#[test]
+fn l1_follows_the_definition() {
+    let l1 = Objective::L1 { coefficient: 0.02, by_decoder_norm: false };
+    assert_follows_the_definition(recipe(l1), 21, 50, 2e-5);
+}
+
+#[test]
+fn l1_by_decoder_norm_follows_the_definition() {
+    let l1 = Objective::L1 { coefficient: 0.02, by_decoder_norm: true };
+    let recipe =
+        Recipe { unit_decoder: false, subtract_decoder_bias: false, gradient_clip: Some(0.05), ..recipe(l1) };
+    assert_follows_the_definition(recipe, 21, 600, 2e-5);
+}
+
+/// Training on rows that are sparse sums of fixed directions, from the same start in both precisions.
+fn explained(precision: Precision) -> (f64, Parameters) {
+    let (d, latents, rows) = (32, 128, 512);
+    let directions = initialise(48, vec![0.0; d], 1).decoder.weights;
+    let recipe = Recipe { target_variance: 1.0, precision, ..recipe(top_k()) };
+    let mut trainer = Trainer::new(recipe);
+    let mut parameters = initialise(latents, vec![0.0; d], 2);
+    let mut random = Random::new(9);
+    let mut explained = 0.0;
+    for step in 0..300 {
+        let mut inputs = vec![0.0; rows * d];
+        for row in inputs.chunks_exact_mut(d) {
+            for _ in 0..4 {
+                let (direction, size) = (random.below(48), random.uniform() as f32 + 0.5);
+                row.iter_mut().zip(&directions[direction * d..]).for_each(|(x, v)| *x += size * v);
+            }
+        }
+        let report = trainer.step(&mut parameters, Batch { inputs: &inputs, targets: &inputs }, 2e-3);
+        explained = 0.9 * explained + 0.1 * report.explained_variance;
+        assert!(step > 0 || report.explained_variance < 0.9);
+    }
+    (explained, parameters)
+}
+
+#[test]
+fn training_learns_and_bf16_learns_as_well() {
+    let ((wide, _), (narrow, _)) = (explained(Precision::F32), explained(Precision::Bf16));
+    assert!(wide > 0.9, "{wide}");
+    assert!((wide - narrow).abs() < 0.01, "{wide} {narrow}");
+}
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| explained(Precision::Bf16).1)
+    };
+    assert_eq!(on(1), on(3));
+}
