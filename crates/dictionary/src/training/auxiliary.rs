@@ -48,7 +48,7 @@ impl AuxiliaryPass {
             start.copy_from_slice(&errors[row * d_output..][..d_output]);
         });
         let coefficient = f64::from(auxiliary.coefficient);
-        self.loss = coefficient * self.code.squared_errors.iter().sum::<f64>() / values / variance;
+        self.loss = coefficient * self.code.squared_error() / values / variance;
         self.gradient_scale = (coefficient * 2.0 / values / variance) as f32;
         true
     }

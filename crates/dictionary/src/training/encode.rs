@@ -1,8 +1,8 @@
 //! The forward pass of a batch on active latents: which they are, what they decode to, and the gradients that follow.
 //!
-//! Row by row, while the rows of the weights that it needs are in the second-level cache: exact pre-activations of
-//! the candidates, the k largest of them, x̂ and e = x̂ − y, and D e, from which the gradients of the pre-activations
-//! follow.
+//! First the exact pre-activations of the candidates, and the k largest of them. Then, row by row, while the decoder
+//! rows that it needs are in the second-level cache: x̂, e = x̂ − y, and dᵢ · e, from which the gradients of the
+//! pre-activations follow. Either pass asks for the weights of the next row while it works on one.
 
 use glossator_kernels::Precision;
 use glossator_kernels::sparse_coding::{
@@ -26,7 +26,7 @@ pub(super) struct Code {
     /// `[rows, d_output]`: e.
     pub(super) errors: Vec<f32>,
     /// `[rows]`: ‖e‖².
-    pub(super) squared_errors: Vec<f64>,
+    pub(super) squared_errors: Vec<f32>,
 }
 
 /// What a code is made from.
@@ -43,7 +43,14 @@ pub(super) struct Coding<'a> {
 
 /// Candidates beyond the `k` wanted, in case rounding to bf16 changes their order.
 fn margin(k: usize) -> usize {
-    (k / 8).max(8)
+    (k / 8).max(4)
+}
+
+impl Code {
+    /// Σ‖e‖².
+    pub(super) fn squared_error(&self) -> f64 {
+        self.squared_errors.iter().map(|square| f64::from(*square)).sum()
+    }
 }
 
 impl Coding<'_> {
@@ -60,32 +67,33 @@ impl Coding<'_> {
     /// Fills the rest of `code` from its candidates. `start` writes what a row's reconstruction begins with, less its
     /// target.
     pub(super) fn decode(&self, code: &mut Code, start: impl Fn(usize, &mut [f32]) + Sync) {
-        let Parameters { d_input, d_output, .. } = *self.parameters;
+        let Parameters { d_input, d_output, ref encoder, ref decoder, .. } = *self.parameters;
         let rows = self.inputs.len() / d_input;
         let Code { candidates, rows: active, along, errors, squared_errors } = code;
-        let candidates = &*candidates;
         active.reset(rows, candidates.width());
-        along.resize(rows * active.width(), 0.0);
+        let sources = self.inputs.par_chunks_exact(d_input).zip(active.par_rows_mut());
+        sources.enumerate().with_min_len(ROWS_AT_ONCE).for_each(|(row, (input, mut active))| {
+            if row + 1 < rows {
+                prefetch_rows(&encoder.weights, d_input, candidates.row(row + 1).indices);
+            }
+            self.activate(input, candidates.row(row).indices, &mut active);
+        });
+        let width = active.width();
+        along.resize(rows * width, 0.0);
         errors.resize(rows * d_output, 0.0);
         squared_errors.resize(rows, 0.0);
-        let width = active.width();
         let results = along.par_chunks_exact_mut(width).zip(squared_errors);
         let results = errors.par_chunks_exact_mut(d_output).zip(results);
-        let sources = self.inputs.par_chunks_exact(d_input).zip(active.par_rows_mut());
-        sources.zip(results).enumerate().with_min_len(ROWS_AT_ONCE).for_each(
-            |(row, ((input, mut active), (error, (along, squared_error))))| {
-                if row + 1 < rows {
-                    self.prefetch(candidates.row(row + 1).indices);
-                }
-                self.activate(input, candidates.row(row).indices, &mut active);
-                start(row, error);
-                let decoder = &self.parameters.decoder.weights;
-                let code = active.entries();
-                weighted_sum(decoder, code.indices, code.values, error);
-                dots(decoder, code.indices, error, &mut along[..code.indices.len()]);
-                *squared_error = error.iter().map(|e| f64::from(*e) * f64::from(*e)).sum();
-            },
-        );
+        results.enumerate().with_min_len(ROWS_AT_ONCE).for_each(|(row, (error, (along, squared_error)))| {
+            if row + 1 < rows {
+                prefetch_rows(&decoder.weights, d_output, active.row(row + 1).indices);
+            }
+            start(row, error);
+            let code = active.row(row);
+            weighted_sum(&decoder.weights, code.indices, code.values, error);
+            dots(&decoder.weights, code.indices, error, &mut along[..code.indices.len()]);
+            dots(error, &[0], error, std::slice::from_mut(squared_error));
+        });
     }
 
     /// The largest exact pre-activations of the candidates, if positive.
@@ -100,11 +108,5 @@ impl Coding<'_> {
         *active.count = count as u32;
         active.keep_largest(self.k);
         active.retain(|_, value| value > 0.0);
-    }
-
-    fn prefetch(&self, latents: &[u32]) {
-        let Parameters { encoder, decoder, d_input, d_output, .. } = self.parameters;
-        prefetch_rows(&encoder.weights, *d_input, latents);
-        prefetch_rows(&decoder.weights, *d_output, latents);
     }
 }

@@ -143,7 +143,7 @@ impl Trainer {
                 let gradient_norm = self.update_sparse(parameters, update, extra_loss.is_some());
                 let entries = self.code.rows.entries();
                 StepReport {
-                    squared_error: self.code.squared_errors.iter().sum::<f64>() / rows as f64,
+                    squared_error: self.code.squared_error() / rows as f64,
                     l0: entries as f64 / rows as f64,
                     extra_loss: extra_loss.unwrap_or(0.0),
                     dead: dead.len(),
