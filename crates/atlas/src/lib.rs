@@ -24,7 +24,7 @@ pub use error::AtlasError;
 pub use excerpt::{Excerpt, ExcerptKind, INTERVALS, QUANTILES, Split};
 pub use explanation::{Explanation, HEADLINE, Score, Simulation};
 pub use finalising::{RecordSource, UnitProgress, finish, write_records};
-pub use manifest::{HookSummary, Manifest, RunSummary, SCHEMA_VERSION, Stage};
+pub use manifest::{DictionarySummary, HookSummary, Manifest, RunSummary, SCHEMA_VERSION, Stage};
 pub use query::{ExplainerProgress, Headline, ListQuery, Progress, Sort, UnitPage, UnitSummary};
 pub use reader::{Atlas, TokenMeans};
 pub use record::{

@@ -63,6 +63,20 @@ pub struct RunSummary {
     pub ignored_positions: u32,
     /// The seed of every choice.
     pub seed: u64,
+    /// The dictionaries that were spliced into the model, in order of execution.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dictionaries: Vec<DictionarySummary>,
+}
+
+/// A sparse dictionary whose features were recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DictionarySummary {
+    /// The hook point of its features.
+    pub hook: HookPoint,
+    /// Where it was loaded from, as given.
+    pub location: String,
+    /// Checksum over its files.
+    pub checksum: String,
 }
 
 /// A hook point of an atlas.

@@ -127,6 +127,7 @@ fn manifest(hooks: Vec<HookSummary>, context: usize) -> Manifest {
             tokens: u64::from(WINDOWS) * context as u64,
             ignored_positions: 0,
             seed: 0,
+            dictionaries: Vec::new(),
         },
         hooks,
         stages: stages::ALL

@@ -65,6 +65,7 @@ fn settings() -> RecordSettings {
             tokens: u64::from(WINDOWS) * (CONTEXT - IGNORED) as u64,
             ignored_positions: IGNORED as u32,
             seed: 11,
+            dictionaries: Vec::new(),
             ..RunSummary::default()
         },
         hooks: widths()

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod arguments;
+mod checksum;
 mod cli;
 mod commands;
 mod output;

@@ -92,9 +92,12 @@ impl Library {
     fn facts(&self) -> Vec<Fact> {
         let manifest = self.atlas.manifest();
         let run = &manifest.run;
+        let dictionaries: Vec<&str> =
+            run.dictionaries.iter().map(|dictionary| dictionary.location.as_str()).collect();
         [
             ("model", run.model.clone()),
             ("precision", run.precision.clone()),
+            ("dictionaries", dictionaries.join(", ")),
             ("corpus", run.corpus.clone()),
             ("windows", format!("{} of {} tokens", run.windows, run.context)),
             ("tokens", run.tokens.to_string()),

@@ -1,6 +1,7 @@
 //! Groups of arguments that several subcommands share.
 
 pub(crate) mod corpus;
+pub(crate) mod dictionary;
 pub(crate) mod model;
 pub(crate) mod run_file;
 pub(crate) mod sequences;

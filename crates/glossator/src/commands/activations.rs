@@ -10,6 +10,7 @@ use glossator_model::{Batch, HookPattern, HookPoint, Intervention, Model, Run};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize};
 
+use crate::arguments::dictionary::Dictionaries;
 use crate::arguments::model::{PrecisionArgument, load};
 use crate::arguments::sequences::Sequences;
 use crate::output;
@@ -46,6 +47,8 @@ pub(crate) struct Activations {
     /// Also write the logits
     #[arg(long)]
     logits: bool,
+    #[command(flatten)]
+    dictionaries: Dictionaries,
     /// Number format of matrix products
     #[arg(long, value_enum, default_value_t = PrecisionArgument::F32)]
     precision: PrecisionArgument,
@@ -65,7 +68,8 @@ struct Named {
 impl Activations {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         ensure!(!self.hooks.is_empty() || self.logits, "nothing is asked for: give --hook or --logits");
-        let model = load(&self.model, self.precision)?;
+        let mut model = load(&self.model, self.precision)?;
+        self.dictionaries.splice_into(&mut model)?;
         let sequences = self.sequences.read(|| Ok(model.tokenizer()?))?;
         let length = sequences[0].len();
         ensure!(

@@ -10,6 +10,7 @@ use glossator_explain::explaining::{self, Explainer};
 use glossator_explain::{Selector, neuron2graph};
 use glossator_model::{Model, Precision, UnitId};
 
+use crate::arguments::dictionary::Dictionaries;
 use crate::output;
 
 /// Explain units without a language model: by token lookup, and by Neuron2Graph
@@ -35,6 +36,8 @@ pub(crate) struct Explain {
     /// The subject model, for n2g [default: where the atlas was recorded from]
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
+    #[command(flatten)]
+    dictionaries: Dictionaries,
     /// Arithmetic of the subject model: f32, bf16 or auto
     #[arg(long, default_value = "auto", value_parser = precision, value_name = "FORMAT")]
     precision: Precision,
@@ -113,8 +116,10 @@ impl Explain {
         let run = &atlas.manifest().run;
         let recorded = if run.model_location.is_empty() { &run.model } else { &run.model_location };
         let location = self.model.as_deref().unwrap_or(recorded);
-        Model::load(location, self.precision)
-            .with_context(|| format!("cannot load the subject model {location} (name it with --model)"))
+        let mut model = Model::load(location, self.precision)
+            .with_context(|| format!("cannot load the subject model {location} (name it with --model)"))?;
+        self.dictionaries.splice_recorded(&mut model, &run.dictionaries)?;
+        Ok(model)
     }
 }
 

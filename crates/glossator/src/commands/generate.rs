@@ -8,6 +8,7 @@ use clap::Args;
 use glossator_model::{GenerationOptions, Intervention, Model, Sampling, StopReason};
 use serde_json::json;
 
+use crate::arguments::dictionary::Dictionaries;
 use crate::arguments::model::{PrecisionArgument, load};
 use crate::arguments::sequences::Sequences;
 use crate::output;
@@ -47,6 +48,8 @@ pub(crate) struct Generate {
     /// Do not stop at the end-of-text token
     #[arg(long)]
     ignore_eos: bool,
+    #[command(flatten)]
+    dictionaries: Dictionaries,
     /// Number format of matrix products
     #[arg(long, value_enum, default_value_t = PrecisionArgument::F32)]
     precision: PrecisionArgument,
@@ -59,7 +62,8 @@ impl Generate {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         ensure!(self.temperature.is_finite() && self.temperature >= 0.0, "--temperature must be 0 or above");
         ensure!(self.top_p > 0.0 && self.top_p <= 1.0, "--top-p must be above 0 and at most 1");
-        let model = load(&self.model, self.precision)?;
+        let mut model = load(&self.model, self.precision)?;
+        self.dictionaries.splice_into(&mut model)?;
         let prompts = self.sequences.read(|| Ok(model.tokenizer()?))?;
         ensure!(prompts.len() == 1, "one text at a time can be continued, but {} are given", prompts.len());
         self.continue_text(&model, &prompts[0])?;

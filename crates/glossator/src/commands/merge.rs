@@ -9,8 +9,10 @@ use anyhow::ensure;
 use clap::Args;
 use glossator_atlas::{RecordSource, merge, write_records};
 
-use super::record::{Summary, finish, model_checksum, token_texts, write_run_file};
+use super::record::{Summary, finish, token_texts, write_run_file};
+use crate::arguments::dictionary::Dictionaries;
 use crate::arguments::model::{PrecisionArgument, load};
+use crate::checksum::checksum;
 use crate::output;
 
 /// Join the shards that `glossator record --shard` wrote into an atlas
@@ -27,6 +29,8 @@ pub(crate) struct Merge {
     /// Where the model lies now [default: where it lay for the first shard]
     #[arg(long)]
     model: Option<String>,
+    #[command(flatten)]
+    dictionaries: Dictionaries,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
@@ -42,11 +46,12 @@ impl Merge {
             "bf16" => PrecisionArgument::Bf16,
             _ => PrecisionArgument::F32,
         };
-        let model = load(location, precision)?;
+        let mut model = load(location, precision)?;
         ensure!(
-            model_checksum(&model.checkpoint().files())? == settings.run.model_checksum,
+            checksum(&model.checkpoint().files())? == settings.run.model_checksum,
             "{location} is not the model that the shards were recorded with: name that one with --model"
         );
+        self.dictionaries.splice_recorded(&mut model, &settings.run.dictionaries)?;
         let texts = token_texts(&model, settings.run.vocab_size)?;
         let source = RecordSource {
             token_texts: &texts,

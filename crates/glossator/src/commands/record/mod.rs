@@ -15,12 +15,12 @@ use glossator_corpus::Shard;
 use glossator_model::HookPattern;
 
 use crate::arguments::corpus::CorpusArgs;
+use crate::arguments::dictionary::Dictionaries;
 use crate::arguments::model::PrecisionArgument;
 use crate::arguments::run_file;
 use crate::cli::Cli;
 
 pub(crate) use pass::{finish, token_texts, write_run_file};
-pub(crate) use prepare::checksum as model_checksum;
 pub(crate) use summary::Summary;
 
 /// Flags that do not change what an atlas holds.
@@ -37,6 +37,8 @@ const NOT_OF_THE_RUN: [&str; 8] =
 Examples:
   glossator record --model model.gguf --hook 'blocks.*.mlp.hook_post' --corpus texts/ --tokens 1000000 --atlas atlas/
   glossator record --run atlas/run.toml --tokens 5000000 --atlas larger/
+Features of a dictionary beside the neurons of its layer:
+  glossator record --model model.gguf --hook blocks.15.mlp.hook_post --dictionary sae/ --corpus texts/ --atlas atlas/
 In parts, on several machines:
   glossator record --run run.toml --atlas a/ --shard 1/2      (writes a/1-of-2.shard)
   glossator merge a/1-of-2.shard b/2-of-2.shard --atlas atlas/")]
@@ -48,8 +50,10 @@ pub(crate) struct Record {
     #[arg(long, required_unless_present = "run")]
     model: Option<String>,
     /// A hook point, or a pattern of them such as blocks.*.mlp.hook_post; may be given several times
-    #[arg(long = "hook", value_name = "HOOK", required_unless_present = "run")]
+    #[arg(long = "hook", value_name = "HOOK", required_unless_present_any = ["run", "dictionaries"])]
     hooks: Vec<HookPattern>,
+    #[command(flatten)]
+    dictionaries: Dictionaries,
     /// Files, directories, globs, or `-` for standard input; may be given several times
     #[arg(long = "corpus", value_name = "PATH", required_unless_present = "run")]
     sources: Vec<PathBuf>,

@@ -1,17 +1,15 @@
 //! Everything that is known before the first token is recorded: model, windows, settings, memory.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use glossator_atlas::{HookSummary, MemoryEstimate, RecordSettings, RunSummary, TokenSelection, WindowRow};
 use glossator_corpus::{Corpus, Shard};
 use glossator_model::{HookPoint, Model};
-use xxhash_rust::xxh3::Xxh3;
 
 use super::Record;
 use crate::arguments::model::load;
+use crate::checksum::checksum;
 use crate::output;
 
 /// A run that is ready to start.
@@ -27,11 +25,13 @@ pub(super) struct Prepared {
 impl Prepared {
     pub(super) fn new(record: &Record, run: toml::Table) -> anyhow::Result<Self> {
         let location = record.model.as_deref().context("--model is missing")?;
-        let model = load(location, record.precision)?;
+        let mut model = load(location, record.precision)?;
+        let dictionaries = record.dictionaries.splice_into(&mut model)?;
         let hooks = hooks(record, &model)?;
         output::note(&format!("reading {}", sources(&record.sources)));
         let corpus = Corpus::open(&record.corpus.plan(record.sources.clone()), model.tokenizer()?)?;
-        let settings = settings(record, location, &model, &corpus, hooks)?;
+        let mut settings = settings(record, location, &model, &corpus, hooks)?;
+        settings.run.dictionaries = dictionaries;
         settings.check()?;
         check_memory(&settings, &model, record.memory_limit)?;
         let run_file = run_file(run, &settings)?;
@@ -54,13 +54,14 @@ fn sources(sources: &[PathBuf]) -> String {
     sources.iter().map(|source| source.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// The hook points of all patterns, in order of execution, with their units.
+/// The hook points of all patterns and the features of all dictionaries, in order of execution, with their units.
 fn hooks(record: &Record, model: &Model) -> anyhow::Result<Vec<HookSummary>> {
     let architecture = model.architecture();
     let mut points: Vec<HookPoint> = Vec::new();
     for pattern in &record.hooks {
         points.extend(pattern.expand(architecture)?);
     }
+    points.extend(architecture.dictionaries.iter().map(|dictionary| dictionary.hook));
     points.sort_unstable();
     points.dedup();
     // Whether there are directions depends on the place in the block alone, and reading them is slow.
@@ -108,27 +109,12 @@ fn settings(
             tokens: windows * (corpus.context() as u64 - u64::from(ignored)),
             ignored_positions: ignored,
             seed: record.corpus.plan(Vec::new()).seed,
+            dictionaries: Vec::new(),
         },
         hooks,
         kept_tokens: selection.choose(&token_counts, units),
         token_counts,
     })
-}
-
-/// XXH3 over the content of the model's files, one after the other.
-pub(crate) fn checksum(files: &[PathBuf]) -> anyhow::Result<String> {
-    let mut hash = Xxh3::new();
-    let mut buffer = vec![0; 1 << 20];
-    for path in files {
-        let mut file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        loop {
-            match file.read(&mut buffer).with_context(|| format!("cannot read {}", path.display()))? {
-                0 => break,
-                length => hash.update(&buffer[..length]),
-            }
-        }
-    }
-    Ok(format!("{:016x}", hash.digest()))
 }
 
 fn check_memory(settings: &RecordSettings, model: &Model, limit: Option<u64>) -> anyhow::Result<()> {

@@ -1,0 +1,128 @@
+//! `--dictionary`: sparse dictionaries that are spliced into the subject model.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use clap::Args;
+use glossator_atlas::DictionarySummary;
+use glossator_dictionary::{SplicedDictionary, formats};
+use glossator_model::{HookPoint, Model};
+
+use crate::checksum::checksum;
+
+/// The dictionaries of a command.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Dictionaries {
+    /// A sparse dictionary (a directory or file of any known format), whose features become the units of the hook point
+    /// HOOK.hook_sae_acts_post; HOOK= says what it reads where its file does not. May be given several times
+    #[arg(long = "dictionary", value_name = "[HOOK=]PATH")]
+    dictionaries: Vec<Location>,
+}
+
+/// Where a dictionary is, and what it reads if that is said.
+#[derive(Clone, Debug)]
+struct Location {
+    hook: Option<HookPoint>,
+    path: PathBuf,
+}
+
+impl FromStr for Location {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((hook, path)) if !Path::new(text).exists() => {
+                let hook = hook.parse().map_err(|error: glossator_model::ModelError| error.to_string())?;
+                Ok(Self { hook: Some(hook), path: path.into() })
+            }
+            _ => Ok(Self { hook: None, path: text.into() }),
+        }
+    }
+}
+
+impl Dictionaries {
+    /// Splices all of them into a model; what comes back is what an atlas remembers, in order of execution.
+    pub(crate) fn splice_into(&self, model: &mut Model) -> anyhow::Result<Vec<DictionarySummary>> {
+        let mut spliced = Vec::new();
+        for Location { hook, path } in &self.dictionaries {
+            spliced
+                .push(splice(model, *hook, path).with_context(|| format!("cannot use {}", path.display()))?);
+        }
+        spliced.sort_by_key(|dictionary| dictionary.hook);
+        Ok(spliced)
+    }
+
+    /// Splices in the dictionaries that an atlas was recorded with, from where they were unless a flag names another
+    /// place for the same hook point.
+    pub(crate) fn splice_recorded(
+        &self,
+        model: &mut Model,
+        recorded: &[DictionarySummary],
+    ) -> anyhow::Result<()> {
+        let given = self.splice_into(model)?;
+        for dictionary in recorded {
+            let hook = dictionary.hook;
+            let found =
+                match given.iter().find(|given| given.hook == hook) {
+                    Some(given) => given.clone(),
+                    None => splice(model, Some(hook.base()), Path::new(&dictionary.location)).with_context(
+                        || format!("cannot use {} (name it with --dictionary)", dictionary.location),
+                    )?,
+                };
+            ensure!(
+                found.checksum == dictionary.checksum,
+                "{} is not the dictionary that the atlas was recorded with: name that one with --dictionary",
+                found.location
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Reads a dictionary and splices it in at `hook`, or at the place its file names.
+fn splice(model: &mut Model, hook: Option<HookPoint>, path: &Path) -> anyhow::Result<DictionarySummary> {
+    let (dictionary, _) = formats::read(path)?;
+    let metadata = &dictionary.metadata;
+    ensure!(metadata.head.is_none(), "dictionaries that read a single head cannot be spliced in yet");
+    let reads = match hook {
+        Some(hook) => hook,
+        None => named(metadata.hook.as_deref())?.ok_or_else(|| {
+            anyhow!("its file does not say what it reads: write --dictionary HOOK={}", path.display())
+        })?,
+    };
+    let writes_to = named(metadata.hook_out.as_deref())?.unwrap_or(reads);
+    let spliced = SplicedDictionary::new(dictionary, writes_to)?;
+    let hook = model.splice(reads, Arc::new(spliced))?;
+    let location = path.display().to_string();
+    Ok(DictionarySummary { hook, location, checksum: checksum(&files(path)?)? })
+}
+
+/// The hook point of a name in a dictionary's file.
+fn named(name: Option<&str>) -> anyhow::Result<Option<HookPoint>> {
+    let Some(name) = name else { return Ok(None) };
+    match name.parse() {
+        Ok(hook) => Ok(Some(hook)),
+        Err(_) => bail!(
+            "its file names the place `{name}`, which is no hook point here: write --dictionary HOOK=PATH"
+        ),
+    }
+}
+
+/// The files of a dictionary, by name.
+fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry.with_context(|| format!("cannot read {}", path.display()))?.path();
+        if entry.is_file() {
+            files.push(entry);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
