@@ -81,7 +81,7 @@ fn recipe(k: usize, rows: &[f32], d: usize, precision: Precision) -> Recipe {
 fn read(path: &str) -> Result<(Vec<f32>, usize), Box<dyn Error>> {
     let bytes = std::fs::read(path)?;
     let tensors = SafeTensors::deserialize(&bytes)?;
-    let name = tensors.names().into_iter().find(|name| !matches!(**name, "tokens" | "logits"));
+    let name = tensors.names().into_iter().find(|name| !matches!(*name, "tokens" | "logits"));
     let tensor = tensors.tensor(name.ok_or("the file holds no activations")?)?;
     let d = *tensor.shape().last().ok_or("the activations have no axes")?;
     let value = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
