@@ -108,3 +108,56 @@ impl TokenTable {
         self.reach.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const UNITS: usize = 5;
+
+    /// The sums of `tokens` (column of each row) in 64 bits from the beginning.
+    fn naive(kept: usize, tokens: &[u32], rows: &[Vec<f32>]) -> Vec<Vec<f64>> {
+        let mut sums = vec![vec![0.0; UNITS]; kept];
+        tokens.iter().zip(rows).for_each(|(token, row)| add_on_grid(row, &mut sums[*token as usize]));
+        sums
+    }
+
+    /// Adds rows in groups of `group`, as the recorder does.
+    fn table(kept: usize, tokens: &[u32], rows: &[Vec<f32>], group: usize) -> TokenTable {
+        let mut table = TokenTable::new(kept, UNITS);
+        for (tokens, rows) in tokens.chunks(group).zip(rows.chunks(group)) {
+            let mut pairs: Vec<(u32, u32)> =
+                tokens.iter().enumerate().map(|(row, token)| (*token, row as u32)).collect();
+            pairs.sort_unstable();
+            let largest = |row: u32| rows[row as usize].iter().fold(0.0, |max: f32, x| max.max(x.abs()));
+            table.add(&pairs, largest, &rows.concat(), UNITS, 0);
+        }
+        table
+    }
+
+    proptest! {
+        /// Sums are those in 64 bits, however large the activations are and whenever sums move on.
+        #[test]
+        fn sums_are_exact_beyond_32_bits(
+            rows in prop::collection::vec(
+                (0_u32..3, prop::collection::vec(prop_oneof![-1.0_f32..1.0, -1e3_f32..1e3, -1e6_f32..1e6], UNITS)),
+                1..60,
+            ),
+            group in 1_usize..20,
+            cut in 0_usize..60,
+        ) {
+            let (tokens, rows): (Vec<u32>, Vec<Vec<f32>>) = rows.into_iter().unzip();
+            let expected = naive(3, &tokens, &rows);
+            let whole = table(3, &tokens, &rows, group);
+            let cut = cut.min(rows.len());
+            let mut merged = table(3, &tokens[cut..], &rows[cut..], group);
+            merged.merge(&table(3, &tokens[..cut], &rows[..cut], group));
+            for (column, expected) in expected.iter().enumerate() {
+                prop_assert_eq!(&whole.row(column), expected);
+                prop_assert_eq!(&merged.row(column), expected);
+            }
+        }
+    }
+}
