@@ -5,6 +5,7 @@
 //! Nothing is stored. Prints units a second, examples, and token positions run through the model.
 #![allow(clippy::print_stdout, reason = "the numbers are the output")]
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use glossator_atlas::{Atlas, Split};
@@ -33,7 +34,8 @@ fn main() -> Result<(), ExplainError> {
         }
         let examples = neuron2graph::examples(&excerpts, atlas.profile(unit)?.0.max, ignored, EXAMPLES);
         let means = atlas.token_means(unit)?;
-        let evidence = neuron2graph::evidence(&excerpts, &examples, ignored, |token| means.get(token));
+        let mean = Arc::new(move |token| means.get(token));
+        let evidence = neuron2graph::evidence(&excerpts, ignored, mean);
         subjects.push(Subject { unit, examples, evidence });
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use glossator_model::{HookPoint, Model, UnitId};
+use glossator_model::{HookPoint, Model, SimilarTokens, UnitId};
 
 use crate::ExplainError;
 
@@ -21,12 +21,19 @@ pub trait UnitActivations {
     /// The activation of each request's unit on the last token of its sequence, in order. A request's answer does not
     /// depend on the others, but for floating-point rounding.
     fn last(&mut self, requests: &[Request]) -> Result<Vec<f32>, ExplainError>;
+
+    /// For each of `tokens` up to `count` others that may well mean the same to the model. None are known by default.
+    fn similar(&mut self, tokens: &[u32], count: usize) -> Result<Vec<Vec<u32>>, ExplainError> {
+        let _ = count;
+        Ok(vec![Vec::new(); tokens.len()])
+    }
 }
 
 /// Units that are coordinates of a model's hook points.
 pub struct ModelActivations<'a> {
     model: &'a Model,
     batch_tokens: usize,
+    similar: Option<SimilarTokens>,
     /// Token positions computed so far; what sequences begin with in common counts once.
     pub positions: u64,
     /// Forward passes so far.
@@ -43,7 +50,7 @@ type Wanted<'a> = BTreeMap<&'a [u32], Vec<(usize, u32)>>;
 impl<'a> ModelActivations<'a> {
     /// Runs `model` on batches of about `batch_tokens` tokens.
     pub fn new(model: &'a Model, batch_tokens: usize) -> Self {
-        Self { model, batch_tokens, positions: 0, forwards: 0 }
+        Self { model, batch_tokens, similar: None, positions: 0, forwards: 0 }
     }
 
     /// One forward pass over `chunk`, up to `hook`; answers go to their places in `answers`.
@@ -91,5 +98,16 @@ impl UnitActivations for ModelActivations<'_> {
             }
         }
         Ok(answers)
+    }
+
+    /// By the cosine of their embeddings; special tokens stand for nothing.
+    fn similar(&mut self, tokens: &[u32], count: usize) -> Result<Vec<Vec<u32>>, ExplainError> {
+        let tokenizer = self.model.tokenizer()?;
+        let similar = self.similar.get_or_insert_with(|| SimilarTokens::new(self.model));
+        let mut found = similar.of(self.model, tokens, count);
+        for others in &mut found {
+            others.retain(|token| !tokenizer.is_special(*token));
+        }
+        Ok(found)
     }
 }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use glossator_atlas::{Atlas, Excerpt, Explanation, Split};
@@ -179,7 +180,8 @@ fn subjects(atlas: &Atlas, units: &[UnitId], padding: u32) -> Result<(Vec<Subjec
             let first = excerpts.first().and_then(|excerpt| excerpt.tokens.first()).copied();
             let examples = neuron2graph::examples(&excerpts, maximum, ignored, EXAMPLES);
             let means = atlas.token_means(unit)?;
-            let evidence = neuron2graph::evidence(&excerpts, &examples, ignored, |token| means.get(token));
+            let mean = Arc::new(move |token| means.get(token));
+            let evidence = neuron2graph::evidence(&excerpts, ignored, mean);
             Ok((Subject { unit, examples, evidence }, first))
         })
         .collect::<Result<_, ExplainError>>()?;

@@ -9,21 +9,31 @@
 //! on which no pattern ends predict 0.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use glossator_atlas::Excerpt;
 
-use super::Example;
 use super::examples::is_training;
 use super::pattern::{Element, Pattern};
 use super::trie::Trie;
 
+/// The mean activation of a token over the corpus, where it is known.
+pub type TokenMean = Arc<dyn Fn(u32) -> Option<f32> + Send + Sync>;
+
 /// Training windows and token means of one unit.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Clone)]
 pub struct Evidence {
     /// The training windows, each once.
     pub windows: Vec<Window>,
-    /// Mean activation over the corpus, of the tokens that examples end on.
-    pub token_means: BTreeMap<u32, f32>,
+    /// Means of tokens.
+    pub mean: TokenMean,
+}
+
+impl Default for Evidence {
+    /// Nothing is known.
+    fn default() -> Self {
+        Self { windows: Vec::new(), mean: Arc::new(|_| None) }
+    }
 }
 
 /// A window and a unit's activations on it.
@@ -37,14 +47,8 @@ pub struct Window {
     pub first: usize,
 }
 
-/// The evidence in the train split of a unit's excerpts, of which `examples` were taken; `mean` gives token means, and
-/// the first `ignored` positions of every window do not count.
-pub fn evidence(
-    excerpts: &[Excerpt],
-    examples: &[Example],
-    ignored: usize,
-    mean: impl Fn(u32) -> Option<f32>,
-) -> Evidence {
+/// The evidence in the train split of a unit's excerpts; the first `ignored` positions of every window do not count.
+pub fn evidence(excerpts: &[Excerpt], ignored: usize, mean: TokenMean) -> Evidence {
     let mut known = BTreeSet::new();
     let windows = excerpts.iter().filter(|excerpt| is_training(excerpt) && known.insert(excerpt.window));
     let windows = windows.map(|excerpt| Window {
@@ -52,9 +56,7 @@ pub fn evidence(
         activations: excerpt.activations.clone(),
         first: ignored,
     });
-    let ends: BTreeSet<u32> = examples.iter().filter_map(|example| example.tokens.last().copied()).collect();
-    let token_means = ends.into_iter().filter_map(|token| Some((token, mean(token)?)));
-    Evidence { windows: windows.collect(), token_means: token_means.collect() }
+    Evidence { windows: windows.collect(), mean }
 }
 
 /// The trie of `patterns`, valued by the evidence. A pattern that predicts nowhere in it keeps its activation.
@@ -78,11 +80,11 @@ pub fn valued(patterns: &[Pattern], bos: Option<u32>, evidence: &Evidence) -> Tr
             None => pattern.clone(),
         })
         .collect();
-    let ends: BTreeSet<Element> =
-        valued.iter().filter_map(|pattern| pattern.elements.first().copied()).collect();
-    let token_means =
-        evidence.token_means.iter().filter(|(token, _)| ends.contains(&Element::Token(**token)));
-    let token_means = token_means.map(|(token, mean)| (*token, *mean)).collect();
+    let token_means = valued.iter().filter_map(|pattern| match pattern.elements.first() {
+        Some(&Element::Token(token)) => Some((token, (evidence.mean)(token)?)),
+        _ => None,
+    });
+    let token_means = token_means.collect();
     Trie::new(&valued, bos, token_means)
 }
 
@@ -114,7 +116,7 @@ mod tests {
     #[test]
     fn the_pattern_that_predicts_takes_the_evidence() {
         let window = Window { tokens: vec![5, 7, 6, 7], activations: vec![0.0, 4.0, 0.0, 1.0], first: 0 };
-        let evidence = Evidence { windows: vec![window], token_means: BTreeMap::new() };
+        let evidence = Evidence { windows: vec![window], ..Evidence::default() };
         let trie = valued(&[pattern(&[Token(7)]), pattern(&[Token(7), Token(5)])], None, &evidence);
         assert_eq!(trie.predict(&[5, 7, 6, 7]), [0.0, 4.0, 0.0, 1.0]);
     }

@@ -2,8 +2,9 @@
 //!
 //! The simplified form of Gao et al. 2024 ("Scaling and evaluating sparse autoencoders", sections 4.3 and 4.4) after
 //! Foote et al. 2023. For each of up to 16 texts in which the unit fires, [`search`] finds the shortest suffix that
-//! keeps at least half of the activation, checks that it does not depend on its absolute position, and marks the
-//! tokens that may be anything. [`pattern`] merges what the texts gave, [`trie`] predicts.
+//! keeps at least half of the activation, checks that it does not depend on its absolute position, marks the tokens
+//! that may be anything, and tries similar tokens in the place of the others. [`pattern`] merges what the texts gave,
+//! [`trie`] predicts.
 //!
 //! Where it departs from the published form, on purpose:
 //!
@@ -11,6 +12,8 @@
 //! - a suffix that only works at the beginning of a sequence is lengthened, and anchored only if it is the whole text;
 //! - prediction follows exact and wildcard branches and takes the longest match (the original takes the exact branch
 //!   where there is one, never turns back, and stops at the shortest match);
+//! - tokens that the subject model embeds alike are tried in the place of those that matter (Foote et al. ask a masked
+//!   language model for substitutes; Gao et al. try none);
 //! - equal patterns merge (the original keeps the last), and a pattern is worth the mean recorded activation where it
 //!   predicts, not what the bare suffix gave; a token that patterns end on predicts its mean where none of them
 //!   matches (see [`evidence`]);
@@ -35,6 +38,8 @@ pub use readable::readable;
 pub use search::{Example, Search};
 pub use trie::Trie;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use glossator_model::UnitId;
 use rayon::prelude::*;
 
@@ -44,8 +49,11 @@ use crate::activations::{Request, UnitActivations};
 /// Examples per unit.
 pub const EXAMPLES: usize = 16;
 
+/// Tokens that are tried in the place of one.
+const SUBSTITUTES: usize = 5;
+
 /// A unit and the texts to learn from.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Subject {
     /// The unit.
     pub unit: UnitId,
@@ -67,6 +75,7 @@ pub fn explain(
         searches.push(subject.examples.iter().map(|example| Search::new(example, frame)).collect());
     }
     loop {
+        supply_similar(&mut searches, activations)?;
         let mut requests = Vec::new();
         let mut served = Vec::new();
         for (subject, searches) in subjects.iter().zip(&mut searches) {
@@ -88,10 +97,28 @@ pub fn explain(
         }
     }
     let tries = subjects.par_iter().zip(&searches).map(|(subject, searches)| {
-        let found: Vec<_> = searches.iter().filter_map(Search::pattern).cloned().collect();
+        let found: Vec<_> = searches.iter().flat_map(Search::patterns).cloned().collect();
         evidence::valued(&pattern::merge(&found), frame.bos, &subject.evidence)
     });
     Ok(tries.collect())
+}
+
+/// Tells the searches that wait for it which tokens are similar to theirs.
+fn supply_similar(
+    searches: &mut [Vec<Search>],
+    activations: &mut dyn UnitActivations,
+) -> Result<(), ExplainError> {
+    let mut waiting: Vec<&mut Search> =
+        searches.iter_mut().flatten().filter(|search| !search.wanted_similar().is_empty()).collect();
+    let wanted: BTreeSet<u32> = waiting.iter().flat_map(|search| search.wanted_similar()).collect();
+    let wanted: Vec<u32> = wanted.into_iter().collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let similar = activations.similar(&wanted, SUBSTITUTES)?;
+    let similar: BTreeMap<u32, Vec<u32>> = wanted.into_iter().zip(similar).collect();
+    waiting.iter_mut().for_each(|search| search.supply_similar(&similar));
+    Ok(())
 }
 
 #[cfg(test)]

@@ -11,12 +11,20 @@
 //!    not stand at the beginning of the text that it was cut from.)
 //! 3. *Wildcards.* Each token of the suffix is replaced by the padding token in turn; where at least half of the
 //!    suffix's activation stays, any token will do.
+//! 4. *Substitutes.* Each of the last [`PLACES`] other tokens is replaced by tokens like it in turn; where at least half
+//!    of the suffix's activation stays, the changed suffix is a pattern too. (Augmentation, Foote et al. 2023, with
+//!    substitutes from the subject model's own embeddings.)
+
+use std::collections::BTreeMap;
 
 use super::frame::Frame;
 use super::pattern::Pattern;
 
 /// The share of the activation that must remain.
 pub const KEPT: f32 = 0.5;
+
+/// Places in which substitutes are tried.
+pub const PLACES: usize = 3;
 
 /// A text in which a unit fires on the last token.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,10 +47,42 @@ pub struct Search {
 
 #[derive(Debug, Clone)]
 enum Phase {
-    Suffix { length: usize },
-    Position { length: usize, kept: f32 },
-    Wildcards { length: usize, kept: f32, anchored: bool },
-    Done(Pattern),
+    Suffix {
+        length: usize,
+    },
+    Position {
+        length: usize,
+        kept: f32,
+    },
+    Wildcards {
+        length: usize,
+        kept: f32,
+        anchored: bool,
+    },
+    /// Waits for tokens that are similar to the salient ones.
+    Similar(Found),
+    Substitutes {
+        found: Found,
+        tried: Vec<Substitute>,
+    },
+    Done(Vec<Pattern>),
+}
+
+/// A suffix whose wildcards are known.
+#[derive(Debug, Clone)]
+struct Found {
+    length: usize,
+    kept: f32,
+    anchored: bool,
+    /// For each token of the suffix whether it must be itself.
+    salient: Vec<bool>,
+}
+
+/// A token in the place of another of the suffix.
+#[derive(Debug, Clone, Copy)]
+struct Substitute {
+    place: usize,
+    token: u32,
 }
 
 impl Search {
@@ -57,12 +97,11 @@ impl Search {
 
     /// The sequences on whose last token the search wants to know the activation; none once it is finished.
     pub fn next_requests(&self) -> Vec<Vec<u32>> {
-        match self.phase {
-            Phase::Suffix { length } => vec![self.frame.led(0, self.suffix(length))],
-            Phase::Position { length, .. } => vec![self.frame.led(1, self.suffix(length))],
+        match &self.phase {
+            Phase::Suffix { length } => vec![self.frame.led(0, self.suffix(*length))],
+            Phase::Position { length, .. } => vec![self.frame.led(1, self.suffix(*length))],
             Phase::Wildcards { length, anchored, .. } => {
-                let suffix = self.suffix(length);
-                let whole = if anchored { self.frame.initial(suffix) } else { self.frame.led(0, suffix) };
+                let whole = self.framed(*length, *anchored);
                 let lead = whole.len() - length;
                 let replaceable = (lead..whole.len()).filter(|&index| whole[index] != self.frame.padding);
                 let replaced = replaceable.map(|index| {
@@ -72,7 +111,43 @@ impl Search {
                 });
                 replaced.collect()
             }
-            Phase::Done(_) => Vec::new(),
+            Phase::Substitutes { found, tried } => {
+                let whole = self.framed(found.length, found.anchored);
+                let lead = whole.len() - found.length;
+                let replaced = tried.iter().map(|substitute| {
+                    let mut tokens = whole.clone();
+                    tokens[lead + substitute.place] = substitute.token;
+                    tokens
+                });
+                replaced.collect()
+            }
+            Phase::Similar(_) | Phase::Done(_) => Vec::new(),
+        }
+    }
+
+    /// The tokens of which the search wants to know similar ones; none unless it waits for them.
+    pub fn wanted_similar(&self) -> Vec<u32> {
+        let Phase::Similar(found) = &self.phase else { return Vec::new() };
+        let suffix = self.suffix(found.length);
+        places(found).map(|place| suffix[place]).collect()
+    }
+
+    /// Takes, for each token of [`Search::wanted_similar`], similar ones.
+    pub fn supply_similar(&mut self, similar: &BTreeMap<u32, Vec<u32>>) {
+        let Phase::Similar(found) = &self.phase else { return };
+        let suffix = self.suffix(found.length);
+        let tried = places(found).flat_map(|place| {
+            let tokens = similar.get(&suffix[place]).into_iter().flatten();
+            tokens.map(move |&token| Substitute { place, token })
+        });
+        let tried: Vec<Substitute> = tried
+            .filter(|tried| ![Some(self.frame.padding), self.frame.bos].contains(&Some(tried.token)))
+            .collect();
+        let found = found.clone();
+        if tried.is_empty() {
+            self.finish(&found, &[], &[]);
+        } else {
+            self.phase = Phase::Substitutes { found, tried };
         }
     }
 
@@ -80,21 +155,30 @@ impl Search {
     pub fn supply(&mut self, activations: &[f32]) {
         let first = activations.first().copied().unwrap_or(f32::NAN);
         let passes = first >= KEPT * self.activation;
-        match self.phase {
+        match self.phase.clone() {
             Phase::Suffix { length } if passes => self.phase = Phase::Position { length, kept: first },
             Phase::Position { length, kept } if passes => self.look_for_wildcards(length, kept, false),
             Phase::Suffix { length } | Phase::Position { length, .. } => self.try_suffix(length + 1),
-            Phase::Wildcards { length, kept, anchored } => self.finish(activations, length, kept, anchored),
-            Phase::Done(_) => {}
+            Phase::Wildcards { length, kept, anchored } => {
+                self.look_for_substitutes(activations, length, kept, anchored);
+            }
+            Phase::Substitutes { found, tried } => self.finish(&found, &tried, activations),
+            Phase::Similar(_) | Phase::Done(_) => {}
         }
     }
 
-    /// The pattern, once the search is finished.
-    pub fn pattern(&self) -> Option<&Pattern> {
+    /// The patterns, once the search is finished: that of the example first, then those with substitutes.
+    pub fn patterns(&self) -> &[Pattern] {
         match &self.phase {
-            Phase::Done(pattern) => Some(pattern),
-            _ => None,
+            Phase::Done(patterns) => patterns,
+            _ => &[],
         }
+    }
+
+    /// The last `length` tokens as the wildcard test begins with them.
+    fn framed(&self, length: usize, anchored: bool) -> Vec<u32> {
+        let suffix = self.suffix(length);
+        if anchored { self.frame.initial(suffix) } else { self.frame.led(0, suffix) }
     }
 
     fn suffix(&self, length: usize) -> &[u32] {
@@ -116,19 +200,42 @@ impl Search {
     fn look_for_wildcards(&mut self, length: usize, kept: f32, anchored: bool) {
         self.phase = Phase::Wildcards { length, kept, anchored };
         if self.next_requests().is_empty() {
-            self.finish(&[], length, kept, anchored);
+            self.look_for_substitutes(&[], length, kept, anchored);
         }
     }
 
-    fn finish(&mut self, activations: &[f32], length: usize, kept: f32, anchored: bool) {
+    fn look_for_substitutes(&mut self, activations: &[f32], length: usize, kept: f32, anchored: bool) {
         let mut remaining = activations.iter();
-        let suffix = self.suffix(length);
         // A token that is the padding token cannot be told from a wildcard, and is kept as it is.
-        let salient = suffix.iter().map(|&token| {
+        let salient = self.suffix(length).iter().map(|&token| {
             token == self.frame.padding
                 || remaining.next().is_none_or(|&left| left.is_nan() || left <= KEPT * kept)
         });
         let salient: Vec<bool> = salient.collect();
-        self.phase = Phase::Done(Pattern::of_example(suffix, &salient, anchored, kept));
+        let found = Found { length, kept, anchored, salient };
+        if places(&found).next().is_none() {
+            self.finish(&found, &[], &[]);
+        } else {
+            self.phase = Phase::Similar(found);
+        }
     }
+
+    fn finish(&mut self, found: &Found, tried: &[Substitute], activations: &[f32]) {
+        let suffix = self.suffix(found.length).to_vec();
+        let mut patterns = vec![Pattern::of_example(&suffix, &found.salient, found.anchored, found.kept)];
+        for (substitute, &activation) in tried.iter().zip(activations) {
+            if activation > KEPT * found.kept {
+                let mut changed = suffix.clone();
+                changed[substitute.place] = substitute.token;
+                patterns.push(Pattern::of_example(&changed, &found.salient, found.anchored, activation));
+            }
+        }
+        self.phase = Phase::Done(patterns);
+    }
+}
+
+/// The places of a suffix in which substitutes are tried, last first.
+fn places(found: &Found) -> impl Iterator<Item = usize> {
+    let salient = found.salient.iter().enumerate().rev().filter(|(_, salient)| **salient);
+    salient.map(|(place, _)| place).take(PLACES)
 }

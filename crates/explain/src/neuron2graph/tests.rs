@@ -73,6 +73,35 @@ fn order_matters() {
     assert_eq!(trie.predict(&[6, 2, 5, 7]), [0.0; 4]);
 }
 
+/// Units that follow a rule, in a model that takes the numbers of a decade for similar.
+struct Alike<F>(F);
+
+impl<F: FnMut(&[u32]) -> f32> UnitActivations for Alike<F> {
+    fn last(&mut self, requests: &[Request]) -> Result<Vec<f32>, crate::ExplainError> {
+        Ok(requests.iter().map(|request| (self.0)(&request.tokens)).collect())
+    }
+
+    fn similar(&mut self, tokens: &[u32], count: usize) -> Result<Vec<Vec<u32>>, crate::ExplainError> {
+        let decade = |token: u32| (token / 10 * 10..).filter(move |other| *other != token).take(count);
+        Ok(tokens.iter().map(|&token| decade(token).collect()).collect())
+    }
+}
+
+#[test]
+fn similar_tokens_that_fire_too_are_patterns() {
+    // Fires on 27 or 22 after 15, the more so on 22.
+    let rule = |tokens: &[u32]| match tokens {
+        [.., 15, 22] => 3.0,
+        [.., 15, 27] => 2.0,
+        _ => 0.0,
+    };
+    let examples = vec![Example { tokens: vec![1, 15, 27], activation: 2.0 }];
+    let subject = Subject { unit: unit(0), examples, evidence: Evidence::default() };
+    let patterns = explain(&[subject], FRAME, &mut Alike(rule)).unwrap()[0].patterns();
+    let expected = [pattern(&[Token(22), Token(15)], 3.0, 1), pattern(&[Token(27), Token(15)], 2.0, 1)];
+    assert_eq!(patterns, expected);
+}
+
 #[test]
 fn a_gap_of_varying_length() {
     // 3 … 7 with one to three tokens between.
