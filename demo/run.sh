@@ -15,7 +15,7 @@ start=$SECONDS
 "$glossator" record --atlas "$atlas" --model "$directory/SmolLM2-135M-Instruct.Q4_1.gguf" \
     --corpus "$directory/corpus.jsonl" --hook 'blocks.*.mlp.hook_post' --tokens 262144
 "$glossator" explain --atlas "$atlas" --explainer lookup
-"$glossator" explain --atlas "$atlas" --explainer n2g --units "$sample"
+"$glossator" explain --atlas "$atlas" --explainer n2g,n2g+lookup --units "$sample"
 "$glossator" score --atlas "$atlas" --explainer lookup
-"$glossator" score --atlas "$atlas" --explainer lookup,n2g --units "$sample" --baseline
+"$glossator" score --atlas "$atlas" --explainer lookup,n2g,n2g+lookup --units "$sample" --baseline
 echo "the atlas is $atlas; the pipeline took $((SECONDS - start)) s" >&2

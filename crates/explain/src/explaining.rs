@@ -37,6 +37,8 @@ pub enum Explainer {
     Lookup,
     /// [`crate::neuron2graph`]
     Neuron2Graph,
+    /// [`crate::backoff`]
+    Backoff,
 }
 
 impl Explainer {
@@ -45,6 +47,7 @@ impl Explainer {
         match self {
             Self::Lookup => "lookup",
             Self::Neuron2Graph => "n2g",
+            Self::Backoff => "n2g+lookup",
         }
     }
 }
@@ -62,6 +65,7 @@ impl FromStr for Explainer {
         match text {
             "lookup" => Ok(Self::Lookup),
             "n2g" => Ok(Self::Neuron2Graph),
+            "n2g+lookup" => Ok(Self::Backoff),
             _ => Err(ExplainError::UnknownExplainer { name: text.to_owned() }),
         }
     }
@@ -167,6 +171,40 @@ pub fn by_neuron2graph(
         progress(units.len());
     }
     Ok(SearchCost { positions: activations.positions, forwards: activations.forwards, ..cost })
+}
+
+/// Explains by Neuron2Graph and token lookup together those of `units` that are not `done` and that Neuron2Graph has
+/// explained. `progress` is told the number of units, block by block. Returns how many were left out for want of a
+/// Neuron2Graph explanation.
+pub fn by_backoff(
+    atlas: &Atlas,
+    units: &[UnitId],
+    done: &[bool],
+    progress: &(dyn Fn(usize) + Sync),
+) -> Result<usize, ExplainError> {
+    let mut missing = 0;
+    for (units, done) in units.chunks(LOOKUP_BLOCK).zip(done.chunks(LOOKUP_BLOCK)) {
+        let pending = units.iter().zip(done).filter(|(_, done)| !**done).map(|(unit, _)| *unit);
+        let mut explanations = Vec::new();
+        for unit in pending {
+            let name = Explainer::Neuron2Graph.name();
+            let Some(patterns) = atlas.explanations(unit)?.into_iter().find(|one| one.explainer == name)
+            else {
+                missing += 1;
+                continue;
+            };
+            let top = atlas.profile(unit)?.1;
+            let means = lookup::readable(&top, |token| atlas.vocabulary().text(token));
+            explanations.push(Explanation {
+                explainer: Explainer::Backoff.name().to_owned(),
+                text: format!("{}; elsewhere {means}", patterns.text),
+                ..patterns
+            });
+        }
+        atlas.put_explanations(&explanations)?;
+        progress(units.len());
+    }
+    Ok(missing)
 }
 
 /// The examples of each unit, and how sequences are framed in this atlas.

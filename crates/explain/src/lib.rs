@@ -1,12 +1,13 @@
 //! Explanations that predict activations, and the scores they earn.
 //!
 //! An explanation is a function from tokens to activations ([`Predictor`]). [`lookup`] predicts a unit's mean
-//! activation on each token; [`neuron2graph`] finds the token patterns that make it fire. [`score`] says how well
+//! activation on each token; [`neuron2graph`] finds the token patterns that make it fire; [`backoff`] is both. [`score`] says how well
 //! predictions agree with the truth on excerpts that no explainer saw. [`explaining`] and [`scoring`] run them over
 //! the units of an atlas.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod activations;
+pub mod backoff;
 mod error;
 pub mod explaining;
 pub mod lookup;

@@ -5,12 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use glossator_atlas::{Atlas, Excerpt, ExcerptKind, Score, Simulation, Split};
+use glossator_atlas::{Atlas, Excerpt, ExcerptKind, Explanation, Score, Simulation, Split};
 use glossator_model::UnitId;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::backoff::Backoff;
 use crate::explaining::Explainer;
+use crate::neuron2graph::Trie;
 use crate::score::{Calibration, Estimate, Measures, RESAMPLES, Resampling, ScoredExcerpt, Scores, Stratum};
 use crate::{ExplainError, Predictor, neuron2graph};
 
@@ -125,12 +127,11 @@ impl<'a> Scorer<'a> {
         else {
             return Ok(None);
         };
-        let trie = neuron2graph::from_json(&stored.body).map_err(|message| ExplainError::Body {
-            unit: unit.to_string(),
-            explainer: stored.explainer,
-            message,
-        })?;
-        Ok(Some(Box::new(trie)))
+        let patterns = patterns(unit, &stored)?;
+        if explainer == Explainer::Backoff {
+            return Ok(Some(Box::new(Backoff { patterns, means: self.atlas.token_means(unit)? })));
+        }
+        Ok(Some(Box::new(patterns)))
     }
 
     fn score(
@@ -216,6 +217,15 @@ impl Sample {
         let chosen = self.excerpts.iter().filter(|(stratum, _)| wanted.contains(stratum));
         chosen.map(|(_, excerpt)| (excerpt.tokens.len() - self.ignored) as u64).sum()
     }
+}
+
+/// The patterns of a stored explanation.
+fn patterns(unit: UnitId, stored: &Explanation) -> Result<Trie, ExplainError> {
+    neuron2graph::from_json(&stored.body).map_err(|message| ExplainError::Body {
+        unit: unit.to_string(),
+        explainer: stored.explainer.clone(),
+        message,
+    })
 }
 
 /// The scores as stored, one row per metric and sample.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use glossator_atlas::testing::write_synthetic;
 use glossator_atlas::{Atlas, Excerpt, Explanation, Score, Split};
@@ -165,6 +166,37 @@ fn the_empty_explanation_has_no_score() {
     }
 }
 
+#[test]
+fn without_patterns_backoff_is_lookup() {
+    let (_directory, atlas) = atlas();
+    let units = all(&atlas)[..2].to_vec();
+    explaining::by_lookup(&atlas, &units, &[false; 2], &|_| {}).unwrap();
+    let padding = Padding { token: 0, rule: "test".to_owned() };
+    let body = neuron2graph::to_json(&Trie::default(), &padding, 0, |token| atlas.vocabulary().text(token));
+    let nothing = Explanation {
+        unit: units[0],
+        explainer: "n2g".to_owned(),
+        text: "nothing found".to_owned(),
+        body,
+        seconds: None,
+    };
+    atlas.put_explanations(&[nothing]).unwrap();
+    assert_eq!(explaining::by_backoff(&atlas, &units, &[false; 2], &|_| {}).unwrap(), 1, "one has no n2g");
+    for explainer in [Explainer::Lookup, Explainer::Backoff] {
+        Scorer::new(&atlas, Split::Test, 0).run(explainer, &units, false, &|_| {}).unwrap();
+    }
+    let predicted = |explainer: &str| -> Vec<Vec<f32>> {
+        let simulations = atlas.simulations(units[0], explainer).unwrap();
+        simulations.into_iter().map(|simulation| simulation.activations).collect()
+    };
+    assert!(!predicted("lookup").is_empty());
+    assert_eq!(predicted("n2g+lookup"), predicted("lookup"));
+    let explanations = atlas.explanations(units[0]).unwrap();
+    let text = explanations.iter().find(|one| one.explainer == "n2g+lookup").map(|one| one.text.as_str());
+    assert!(text.unwrap().starts_with("nothing found; elsewhere \""), "{text:?}");
+    assert!(atlas.explanations(units[1]).unwrap().iter().all(|one| one.explainer != "n2g+lookup"));
+}
+
 /// Neither Neuron2Graph's examples nor the token means touch a window that is scored or calibrated on.
 #[test]
 fn explainers_see_no_scoring_excerpt() {
@@ -174,6 +206,12 @@ fn explainers_see_no_scoring_excerpt() {
         let maximum = atlas.profile(unit).unwrap().0.max;
         let examples = neuron2graph::examples(&excerpts, maximum, 0, EXAMPLES);
         assert!(!examples.is_empty() && examples.len() <= EXAMPLES);
+        for window in neuron2graph::evidence(&excerpts, 0, Arc::new(|_| None)).windows {
+            let same = |excerpt: &&Excerpt| {
+                excerpt.tokens == window.tokens && excerpt.activations == window.activations
+            };
+            assert!(excerpts.iter().filter(same).all(|excerpt| excerpt.split == Split::Train), "{unit}");
+        }
         for example in examples {
             let last = example.tokens.len() - 1;
             let holds = |excerpt: &&Excerpt| {

@@ -1,6 +1,10 @@
 // Names of explainers, measures, samples and splits as a reader sees them.
 
-const explainers: Record<string, string> = { n2g: "Neuron2Graph", lookup: "Token lookup" };
+const explainers: Record<string, string> = {
+  n2g: "Neuron2Graph",
+  "n2g+lookup": "Neuron2Graph, else token lookup",
+  lookup: "Token lookup",
+};
 
 const metrics: Record<string, string> = {
   correlation: "Pearson correlation",

@@ -102,10 +102,12 @@ mod tests {
     fn patterns_are_worth_what_was_recorded_where_they_predict() {
         let window = Window { tokens: vec![7, 5, 7, 1], activations: vec![9.0, 0.0, 4.0, 1.0], first: 1 };
         let more = Window { tokens: vec![3, 5, 7], activations: vec![0.0, 0.0, 2.0], first: 1 };
-        let evidence = Evidence {
-            windows: vec![window, more],
-            token_means: [(7, 0.5), (1, 0.25)].into_iter().collect(),
+        let mean = |token| match token {
+            7 => Some(0.5),
+            1 => Some(0.25),
+            _ => None,
         };
+        let evidence = Evidence { windows: vec![window, more], mean: Arc::new(mean) };
         let trie = valued(&[pattern(&[Token(7), Token(5)]), pattern(&[Token(8)])], None, &evidence);
         let values: Vec<f32> = trie.patterns().iter().map(|pattern| pattern.activation).collect();
         assert_eq!(values, [3.0, 9.0], "the mean of 4 and 2; and what nothing is known about");

@@ -78,6 +78,11 @@ impl Trie {
         self.decisions(tokens).map(|decision| decision.map(|(_, elements)| elements)).collect()
     }
 
+    /// The activation of the pattern that predicts at each of `tokens`, if one matches.
+    pub fn matched(&self, tokens: &[u32]) -> Vec<Option<f32>> {
+        self.decisions(tokens).map(|decision| decision.map(|(best, _)| best.activation)).collect()
+    }
+
     fn decisions(&self, tokens: &[u32]) -> impl Iterator<Item = Option<Decision>> {
         let first = usize::from(self.bos.is_some() && tokens.first().copied() == self.bos);
         (1..=tokens.len()).map(move |end| if end <= first { None } else { self.last(&tokens[..end], first) })
@@ -94,10 +99,8 @@ impl Trie {
 impl Predictor for Trie {
     fn predict(&self, tokens: &[u32]) -> Vec<f32> {
         let fallback = |token| self.token_means.get(token).copied().unwrap_or(0.0);
-        let decisions = self.decisions(tokens).zip(tokens);
-        decisions
-            .map(|(decision, token)| decision.map_or_else(|| fallback(token), |(best, _)| best.activation))
-            .collect()
+        let matched = self.matched(tokens).into_iter().zip(tokens);
+        matched.map(|(matched, token)| matched.unwrap_or_else(|| fallback(token))).collect()
     }
 }
 

@@ -16,15 +16,16 @@ use crate::output;
 /// Explain units without a language model: by token lookup, and by Neuron2Graph
 ///
 /// An explanation predicts a unit's activation on every token of a text. `lookup` knows the unit's mean activation on
-/// each token. `n2g` (Neuron2Graph) asks the subject model which token patterns make the unit fire. Units that are
-/// explained already are left out, so that an interrupted run goes on where it was.
+/// each token. `n2g` (Neuron2Graph) asks the subject model which token patterns make the unit fire. `n2g+lookup` is the
+/// pattern where one matches and the token's mean elsewhere, for units that n2g has explained. Units that are explained
+/// already are left out, so that an interrupted run goes on where it was.
 #[derive(Args)]
 pub(crate) struct Explain {
     /// The atlas
     #[arg(long, value_name = "DIR")]
     atlas: PathBuf,
-    /// What makes the explanations: lookup, n2g
-    #[arg(long, value_delimiter = ',', default_value = "lookup,n2g", value_name = "NAMES")]
+    /// What makes the explanations: lookup, n2g, n2g+lookup
+    #[arg(long, value_delimiter = ',', default_value = "lookup,n2g,n2g+lookup", value_name = "NAMES")]
     explainer: Vec<Explainer>,
     /// Units: all, HOOK, HOOK:7, HOOK:0-99 (HOOK may be a pattern such as blocks.*.mlp.hook_post), random:200@SEED,
     /// density:0.001-0.1, or @FILE with one of these a line; may be given several times
@@ -93,6 +94,15 @@ impl Explain {
         let bar = output::progress(units.len() as u64, "units");
         bar.set_message(explainer.name());
         match explainer {
+            Explainer::Backoff => {
+                let missing = explaining::by_backoff(atlas, units, &done, &|units| bar.inc(units as u64))?;
+                bar.finish();
+                if missing > 0 {
+                    output::note(&format!(
+                        "n2g+lookup: {missing} units have no n2g explanation to begin with"
+                    ));
+                }
+            }
             Explainer::Lookup => {
                 explaining::by_lookup(atlas, units, &done, &|units| bar.inc(units as u64))?;
                 bar.finish();

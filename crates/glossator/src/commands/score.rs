@@ -26,8 +26,8 @@ pub(crate) struct Score {
     /// The atlas
     #[arg(long, value_name = "DIR")]
     atlas: PathBuf,
-    /// Which explanations: lookup, n2g
-    #[arg(long, value_delimiter = ',', default_value = "lookup,n2g", value_name = "NAMES")]
+    /// Which explanations: lookup, n2g, n2g+lookup
+    #[arg(long, value_delimiter = ',', default_value = "lookup,n2g,n2g+lookup", value_name = "NAMES")]
     explainer: Vec<Explainer>,
     /// Units, as for `glossator explain`; may be given several times
     #[arg(long, default_value = "all", value_name = "SPEC")]
@@ -177,13 +177,13 @@ fn table(lines: &[Line], baseline: bool) -> String {
     let name = |line: &Line| line.hook.map_or("all".to_owned(), |hook| hook.to_string());
     let width = lines.iter().map(|line| name(line).len()).max().unwrap_or(0).max("hook point".len());
     let mut table =
-        format!("{:width$}  explainer  units  undefined  top+random  random    top     F1", "hook point");
+        format!("{:width$}  explainer   units  undefined  top+random  random    top     F1", "hook point");
     table.push_str(if baseline { "  other unit\n" } else { "\n" });
     for line in lines {
         // Writing to a string cannot fail.
         let _ = write!(
             table,
-            "{:width$}  {:9}  {:>5}  {:>9}  {:>10}  {:>6}  {:>5}  {:>5}",
+            "{:width$}  {:10}  {:>5}  {:>9}  {:>10}  {:>6}  {:>5}  {:>5}",
             name(line),
             line.explainer,
             line.units,
