@@ -8,11 +8,13 @@ use crate::model::Model;
 /// Tokens whose similarities with the whole vocabulary are computed together.
 const BLOCK: usize = 32;
 
-/// The token embeddings of a model at unit length, packed for comparison with each other.
+/// The token embeddings of a model, packed for comparison with each other.
 pub struct SimilarTokens {
     d_model: usize,
     /// `[vocab_size, d_model]`
-    units: PackedMatrix,
+    embeddings: PackedMatrix,
+    /// One over the length of each embedding; 0 for a row of zeros, which is like nothing.
+    inverse_lengths: Vec<f32>,
 }
 
 impl SimilarTokens {
@@ -20,10 +22,10 @@ impl SimilarTokens {
     pub fn new(model: &Model) -> Self {
         let embedding = model.decoder.embedding();
         let d_model = embedding.cols;
-        let mut units = embedding.data.clone();
-        units.par_chunks_exact_mut(d_model).for_each(to_unit_length);
-        let units = PackedMatrix::pack(&units, units.len() / d_model, d_model, Precision::Bf16);
-        Self { d_model, units }
+        let inverse_lengths = embedding.data.par_chunks_exact(d_model).map(inverse_length).collect();
+        let vocab_size = embedding.data.len() / d_model;
+        let embeddings = PackedMatrix::pack(&embedding.data, vocab_size, d_model, Precision::Bf16);
+        Self { d_model, embeddings, inverse_lengths }
     }
 
     /// For each of `tokens` the `count` others whose embeddings have the largest cosine with its own, most similar
@@ -31,17 +33,18 @@ impl SimilarTokens {
     pub fn of(&self, model: &Model, tokens: &[u32], count: usize) -> Vec<Vec<u32>> {
         let embedding = &model.decoder.embedding().data;
         let of_block = |block: &[u32]| {
-            let mut rows: Vec<f32> = block
-                .iter()
-                .flat_map(|&token| &embedding[token as usize * self.d_model..][..self.d_model])
-                .copied()
-                .collect();
-            rows.chunks_exact_mut(self.d_model).for_each(to_unit_length);
-            let mut cosines = vec![0.0; block.len() * self.units.n_out()];
-            Product::new(&self.units).run(rows.as_slice(), &mut cosines);
-            let similar = block.iter().zip(cosines.chunks_exact(self.units.n_out()));
-            let similar = similar.map(|(&token, cosines)| {
-                let ranked = top_k(cosines, count + 1).into_iter().map(|ranked| ranked.index);
+            let own = |&token: &u32| &embedding[token as usize * self.d_model..][..self.d_model];
+            let rows: Vec<f32> = block.iter().flat_map(own).copied().collect();
+            let mut products = vec![0.0; block.len() * self.embeddings.n_out()];
+            Product::new(&self.embeddings).run(rows.as_slice(), &mut products);
+            let similar = block.iter().zip(products.chunks_exact_mut(self.embeddings.n_out()));
+            let similar = similar.map(|(&token, products)| {
+                // The length of the token's own embedding does not change the order.
+                products
+                    .iter_mut()
+                    .zip(&self.inverse_lengths)
+                    .for_each(|(product, inverse)| *product *= inverse);
+                let ranked = top_k(products, count + 1).into_iter().map(|ranked| ranked.index);
                 ranked.filter(|other| *other != token).take(count).collect()
             });
             similar.collect::<Vec<_>>()
@@ -50,10 +53,7 @@ impl SimilarTokens {
     }
 }
 
-/// A row of zeros stays one.
-fn to_unit_length(row: &mut [f32]) {
+fn inverse_length(row: &[f32]) -> f32 {
     let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
-    if length > 0.0 {
-        row.iter_mut().for_each(|value| *value /= length);
-    }
+    if length > 0.0 { 1.0 / length } else { 0.0 }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use common::{FAMILIES, Golden, assert_close};
 use glossator_model::{
     Activation, Batch, BlockSite, Change, GenerationOptions, HookPoint, Intervention, ModelError, Positions,
-    Precision, RowContext, Run, Sampling, StopReason, UnitId, Units,
+    Precision, RowContext, Run, Sampling, SimilarTokens, StopReason, UnitId, Units,
 };
 
 fn intervention(hook: HookPoint, change: Change) -> Intervention {
@@ -90,6 +90,33 @@ fn last_positions_have_the_same_bits_whatever_is_shared() {
             golden.model.run_last(&sequences, pattern, &|_, _| {}),
             Err(ModelError::PairwiseHook { .. })
         ));
+    }
+}
+
+#[test]
+fn similar_tokens_have_the_nearest_embeddings() {
+    let golden = Golden::open("llama");
+    let architecture = golden.model.architecture();
+    let all: Vec<u32> = (0..architecture.vocab_size as u32).collect();
+    let embedding = golden.model.capture(&Batch::from_sequences(&[&all]), &[HookPoint::Embed]).unwrap();
+    let rows: Vec<&[f32]> = embedding[&HookPoint::Embed].data.chunks(architecture.d_model).collect();
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let cosine = |a: u32, b: u32| {
+        let (a, b) = (rows[a as usize], rows[b as usize]);
+        dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+    };
+    let found = SimilarTokens::new(&golden.model).of(&golden.model, &all[..40], 3);
+    for (&token, similar) in all.iter().zip(&found) {
+        let mut cosines: Vec<f32> =
+            all.iter().filter(|other| **other != token).map(|other| cosine(token, *other)).collect();
+        cosines.sort_by(|a, b| b.total_cmp(a));
+        assert_eq!(similar.len(), 3);
+        for (other, expected) in similar.iter().zip(cosines) {
+            assert!(
+                *other != token && (cosine(token, *other) - expected).abs() < 1e-2,
+                "{token}: {similar:?}"
+            );
+        }
     }
 }
 
