@@ -121,7 +121,7 @@ fn features_are_recorded_explained_and_scored_beside_what_they_read() {
         lines.as_array().unwrap().iter().filter_map(|line| line["explainer"].as_str()).collect();
     assert!(names.contains(&"lookup") && names.contains(&"n2g"), "{scores}");
     let explained = Atlas::open(&path).unwrap().explanations(UnitId::new(hook, 7)).unwrap();
-    assert_eq!(explained.len(), 2);
+    assert_eq!(explained.len(), 3);
 }
 
 #[test]
