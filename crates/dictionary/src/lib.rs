@@ -10,6 +10,7 @@ mod activation;
 mod coder;
 mod dictionary;
 mod error;
+mod fit;
 pub mod formats;
 mod metadata;
 mod normalisation;
@@ -18,11 +19,13 @@ mod splice;
 #[cfg(test)]
 mod testing;
 pub mod training;
+pub mod variants;
 
 pub use activation::{Activation, Sign};
 pub use coder::Coder;
 pub use dictionary::{Dictionary, InputConvention};
 pub use error::DictionaryError;
+pub use fit::Fit;
 pub use metadata::Metadata;
 pub use normalisation::{Normalisation, RowMap};
 pub use sparse_latents::SparseLatents;

@@ -33,3 +33,19 @@ pub(crate) fn example(d_input: usize, d_output: usize, latents: usize, activatio
         metadata: Metadata::default(),
     }
 }
+
+/// A dictionary that reconstructs everything: a latent for each coordinate and sign.
+pub(crate) fn identity(width: usize) -> Dictionary {
+    let mut dictionary = example(width, width, 2 * width, Activation::Relu);
+    for latent in 0..2 * width {
+        for coordinate in 0..width {
+            let sign = if latent < width { 1.0 } else { -1.0 };
+            let value = if latent % width == coordinate { sign } else { 0.0 };
+            dictionary.encoder[latent * width + coordinate] = value;
+            dictionary.decoder[latent * width + coordinate] = value;
+        }
+    }
+    dictionary.encoder_bias.fill(0.0);
+    dictionary.decoder_bias.fill(0.0);
+    dictionary
+}

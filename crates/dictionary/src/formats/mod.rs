@@ -126,7 +126,7 @@ impl Format {
 
     /// That this format cannot express something.
     fn cannot(self, what: &str) -> DictionaryError {
-        unsupported(&format!("the format {self}"), what)
+        unsupported(&format!("the format {self}"), &format!("cannot express {what}"))
     }
 }
 

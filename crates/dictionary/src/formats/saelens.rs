@@ -248,9 +248,7 @@ pub(super) fn write(dictionary: &Dictionary, directory: &Path) -> Result<(), Dic
         || dictionary.d_input != dictionary.d_output
         || (!dictionary.input.restore && dictionary.input.normalisation != Normalisation::None);
     if transcoder && dictionary.input.restore && dictionary.input.normalisation != Normalisation::None {
-        return Err(
-            Format::SaeLens.cannot("its transcoders never undo a normalisation, but this dictionary does")
-        );
+        return Err(Format::SaeLens.cannot("a normalisation that a transcoder undoes"));
     }
     let subtract = dictionary.input.subtract_decoder_bias && !transcoder;
     let cannot_move = || Format::SaeLens.cannot("a bias that is subtracted from inputs of another width");
