@@ -10,6 +10,7 @@ mod activation;
 mod coder;
 mod dictionary;
 mod error;
+pub mod evaluation;
 mod fit;
 pub mod formats;
 mod metadata;

@@ -1,0 +1,37 @@
+//! How good a dictionary is: sparsity, reconstruction, what it costs the model, and baselines to hold it against.
+//!
+//! ```text
+//! Calibration ─ moments, L0 ─► baselines ─┐
+//!               dictionaries ─────────────┴► Evaluator ─ batch by batch ─► Evaluation
+//! ```
+//!
+//! Everything is a sum over the positions that count ([`CountedPositions`]), kept in f64 and added in the order of the
+//! text, so that a result depends neither on threads nor on the size of batches beyond rounding. What is undefined is
+//! none. Each metric's equation stands at the top of its file.
+
+mod baselines;
+mod calibration;
+mod candidate;
+mod defined;
+mod evaluator;
+mod geometry;
+mod losses;
+mod moments;
+mod positions;
+mod principal_components;
+mod random;
+mod reconstruction;
+mod rows;
+mod sparsity;
+
+pub use baselines::baseline;
+pub use calibration::{Calibrated, Calibration};
+pub use candidate::{Candidate, CandidateKind};
+pub use evaluator::{Evaluation, Evaluator};
+pub use geometry::GeometryMetrics;
+pub use losses::{CleanRun, LossMetrics, LossSums, RunLoss};
+pub use moments::Moments;
+pub use positions::CountedPositions;
+pub use principal_components::leading_components;
+pub use reconstruction::{Reconstruction, ReconstructionMetrics};
+pub use sparsity::{DENSE, DensityHistogram, RARE_DENSITY, Sparsity, SparsityMetrics, ULTRA_LOW_DENSITY};
