@@ -23,6 +23,8 @@ pub struct Corpus {
     bos: Option<u32>,
     paths: Vec<PathBuf>,
     documents: Vec<Entry>,
+    /// Of the documents that were tokenised.
+    labels: Vec<Option<String>>,
     chosen: Vec<Chosen>,
     /// Tokens without BOS; `Chosen::start` points into them.
     tokens: Vec<u32>,
@@ -65,9 +67,9 @@ impl Corpus {
             bad_line_count: index.findings.bad_line_count,
             bad_lines: index.findings.bad_lines,
         };
-        let (chosen, tokens) = (selection.chosen, selection.tokens);
+        let Selection { labels, chosen, tokens, .. } = selection;
         let paths = files.into_iter().map(|file| file.path).collect();
-        Ok(Self { report, context: plan.context, bos, paths, documents, chosen, tokens })
+        Ok(Self { report, context: plan.context, bos, paths, documents, labels, chosen, tokens })
     }
 
     /// What was read and what was left out.
@@ -143,6 +145,12 @@ impl Corpus {
     pub fn origin(&self, document: DocumentId) -> Option<DocumentOrigin> {
         let entry = self.documents.get(document.0 as usize)?;
         Some(DocumentOrigin { path: self.paths[entry.file as usize].clone(), ordinal: entry.ordinal })
+    }
+
+    /// What kind of text a document is: the value of the plan's label field in its line of JSONL, if it is a string, a
+    /// number or a truth value.
+    pub fn label(&self, document: DocumentId) -> Option<&str> {
+        self.labels.get(document.0 as usize)?.as_deref()
     }
 
     fn body(&self, chosen: &Chosen) -> &[u32] {

@@ -8,7 +8,7 @@ use crate::discover::SourceFile;
 use crate::error::CorpusError;
 use crate::fingerprint;
 use crate::plan::CorpusPlan;
-use crate::reader;
+use crate::reader::{self, Document};
 use crate::report::Findings;
 
 /// All that is kept of a document.
@@ -64,7 +64,7 @@ fn entries_of(
     plan: &CorpusPlan,
 ) -> Result<(Vec<Entry>, Findings), CorpusError> {
     let mut entries = Vec::new();
-    let findings = reader::read(file, plan, &mut |ordinal, text| {
+    let findings = reader::read(file, plan, &mut |Document { ordinal, text, .. }| {
         let content = fingerprint::content(text);
         entries.push(Entry { content, file: number, ordinal, bytes: text.len() as u32 });
         Ok(ControlFlow::Continue(()))

@@ -44,9 +44,9 @@ pub(crate) fn read(
             let offset = start + at as u64;
             findings.invalid_utf8(InvalidUtf8 { path: file.path.clone(), row: None, offset });
         });
-        match text_of(&text, &plan.text_field) {
-            Ok(Some(text)) => {
-                if delivery.text(&text)?.is_break() {
+        match text_of(&text, plan) {
+            Ok(Some((text, label))) => {
+                if delivery.labelled(&text, label.as_deref())?.is_break() {
                     return Ok(());
                 }
             }
@@ -63,15 +63,17 @@ pub(crate) fn read(
     }
 }
 
-/// The text of a line, `None` for an empty line, or what is wrong.
-fn text_of(line: &str, field: &str) -> Result<Option<String>, String> {
+/// The text of a line and its label, `None` for an empty line, or what is wrong.
+fn text_of(line: &str, plan: &CorpusPlan) -> Result<Option<(String, Option<String>)>, String> {
     if line.trim().is_empty() {
         return Ok(None);
     }
     let mut object: Map<String, Value> =
         serde_json::from_str(line).map_err(|error| format!("not a JSON object: {}", without_line(&error)))?;
+    let field = &plan.text_field;
+    let label = plan.label_field.as_ref().and_then(|field| label_of(object.get(field)?));
     match object.remove(field) {
-        Some(Value::String(text)) => Ok(Some(text)),
+        Some(Value::String(text)) => Ok(Some((text, label))),
         Some(other) => Err(format!("the field `{field}` is {}, not a string", kind(&other))),
         None => {
             let names: Vec<&str> = object.keys().take(20).map(String::as_str).collect();
@@ -80,6 +82,15 @@ fn text_of(line: &str, field: &str) -> Result<Option<String>, String> {
                 names.join(", ")
             ))
         }
+    }
+}
+
+/// A label is a string, a number or a truth value; what is anything else has none.
+fn label_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

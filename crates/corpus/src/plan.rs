@@ -19,6 +19,8 @@ pub struct CorpusPlan {
     pub format: Format,
     /// The field of a JSONL line, or the column of a Parquet file, that holds the text.
     pub text_field: String,
+    /// The field of a JSONL line that says what kind of text it is; see [`Corpus::label`](crate::Corpus::label).
+    pub label_field: Option<String>,
     /// Window length in tokens, the BOS token included where there is one.
     pub context: usize,
     /// How many tokens are wanted; rounded up to whole windows.
@@ -43,6 +45,7 @@ impl Default for CorpusPlan {
             sources: Vec::new(),
             format: Format::Text,
             text_field: "text".to_owned(),
+            label_field: None,
             context: 64,
             tokens: 1_000_000,
             seed: 0,

@@ -11,8 +11,18 @@ use crate::plan::CorpusPlan;
 use crate::report::{Findings, InvalidUtf8};
 use crate::{jsonl, parquet};
 
+/// A document as it is read.
+#[derive(Clone, Copy)]
+pub(crate) struct Document<'a> {
+    /// Position among the documents of the file.
+    pub(crate) ordinal: u32,
+    pub(crate) text: &'a str,
+    /// What kind of text it is, if the plan asks and the file says.
+    pub(crate) label: Option<&'a str>,
+}
+
 /// Takes the documents in file order; `Break` when it wants no more of the file.
-pub(crate) type OnDocument<'a> = dyn FnMut(u32, &str) -> Result<ControlFlow<()>, CorpusError> + 'a;
+pub(crate) type OnDocument<'a> = dyn FnMut(Document<'_>) -> Result<ControlFlow<()>, CorpusError> + 'a;
 
 /// Reads the documents of `file`; texts without any character are left out.
 pub(crate) fn read(
@@ -39,10 +49,19 @@ pub(crate) struct Delivery<'a> {
 impl Delivery<'_> {
     /// Hands on a text, in passages if it is long.
     pub(crate) fn text(&mut self, text: &str) -> Result<ControlFlow<()>, CorpusError> {
-        for passage in passage::passages(text) {
+        self.labelled(text, None)
+    }
+
+    /// As [`Delivery::text`], of a text that has a label.
+    pub(crate) fn labelled(
+        &mut self,
+        text: &str,
+        label: Option<&str>,
+    ) -> Result<ControlFlow<()>, CorpusError> {
+        for text in passage::passages(text) {
             let ordinal = self.ordinal;
             self.ordinal += 1;
-            if (self.on_document)(ordinal, passage)?.is_break() {
+            if (self.on_document)(Document { ordinal, text, label })?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

@@ -13,7 +13,7 @@ use crate::error::CorpusError;
 use crate::fingerprint;
 use crate::index::Entry;
 use crate::plan::CorpusPlan;
-use crate::reader;
+use crate::reader::{self, Document};
 use crate::tokenize::Tokenize;
 
 /// Text that is gathered before it is tokenised by all threads together, bytes.
@@ -41,6 +41,8 @@ pub(crate) struct Selection<'a> {
     body: usize,
     /// Slots of every document that was tokenised.
     pub(crate) slots: Vec<u32>,
+    /// Their labels, where the plan asks for them and the files have them.
+    pub(crate) labels: Vec<Option<String>>,
     pub(crate) chosen: Vec<Chosen>,
     pub(crate) tokens: Vec<u32>,
 }
@@ -55,11 +57,12 @@ impl<'a> Selection<'a> {
         body: usize,
         wanted: usize,
     ) -> Result<Self, CorpusError> {
-        let (slots, chosen, tokens) = (Vec::new(), Vec::new(), Vec::new());
-        let mut selection = Self { files, plan, tokenizer, order, body, slots, chosen, tokens };
+        let (slots, labels, chosen, tokens) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut selection = Self { files, plan, tokenizer, order, body, slots, labels, chosen, tokens };
         while selection.slots.len() < order.len() && selection.chosen.len() < wanted {
             let next = selection.slots.len()..selection.enough(wanted);
             selection.slots.resize(next.end, 0);
+            selection.labels.resize(next.end, None);
             selection.tokenise(next, 0..plan.windows_per_document)?;
         }
         if selection.chosen.len() < wanted {
@@ -114,9 +117,10 @@ impl<'a> Selection<'a> {
             let file = &self.files[visits[0].0 as usize];
             let mut next = visits.iter();
             let mut wanted = next.next();
-            reader::read(file, self.plan, &mut |ordinal, text| {
+            reader::read(file, self.plan, &mut |Document { ordinal, text, label }| {
                 if let Some(&(_, _, document)) = wanted.filter(|visit| visit.1 == ordinal) {
                     gathered.push(document, text);
+                    self.labels[document as usize] = label.map(str::to_owned);
                     if gathered.bytes >= GATHERED {
                         self.take(&gathered, &turns)?;
                         gathered = Gathered::default();

@@ -236,6 +236,41 @@ fn bad_lines_stop_the_reading_or_are_reported() {
 }
 
 #[test]
+fn labels_come_from_the_field_that_the_plan_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let long = "a text that is cut into passages ".repeat(4000);
+    let lines = [
+        serde_json::json!({ "text": "a text with a word", "kind": "word" }),
+        serde_json::json!({ "text": "a text with a number", "kind": 3 }),
+        serde_json::json!({ "text": "a text with a truth value", "kind": true }),
+        serde_json::json!({ "text": "a text with a list", "kind": ["word"] }),
+        serde_json::json!({ "text": "a text without" }),
+        serde_json::json!({ "text": long, "kind": "long" }),
+    ];
+    let lines: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    let unlabelled = write(directory.path(), "a.jsonl", lines.join("\n").as_bytes());
+    let labelled = CorpusPlan { label_field: Some("kind".into()), ..unlabelled.clone() };
+    let corpus = open(&labelled).unwrap();
+    let mut labels: Vec<(u32, Option<String>)> = corpus
+        .windows()
+        .map(|window| {
+            let ordinal = corpus.origin(window.document).unwrap().ordinal;
+            (ordinal, corpus.label(window.document).map(str::to_owned))
+        })
+        .collect();
+    labels.sort();
+    labels.dedup();
+    let expected =
+        [Some("word"), Some("3"), Some("true"), None, None, Some("long"), Some("long"), Some("long")];
+    let expected: Vec<(u32, Option<String>)> =
+        (0..).zip(expected.map(|label| label.map(str::to_owned))).collect();
+    assert_eq!(labels, expected);
+    let without = open(&unlabelled).unwrap();
+    assert!(without.windows().all(|window| without.label(window.document).is_none()));
+    assert_eq!(without.report().fingerprint, corpus.report().fingerprint);
+}
+
+#[test]
 fn damaged_files_are_errors_with_their_name() {
     let directory = tempfile::tempdir().unwrap();
     let lines = jsonl(&TEXTS);

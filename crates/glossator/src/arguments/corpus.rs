@@ -52,6 +52,7 @@ impl CorpusArgs {
                 FormatArg::Parquet => Format::Parquet,
             },
             text_field: self.text_field.clone(),
+            label_field: None,
             context: self.context,
             tokens: self.tokens,
             seed: self.seed,
