@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use glossator_dictionary::evaluation::{
-    Calibration, Candidate, CandidateKind, CountedPositions, Evaluation, Evaluator, baseline,
+    ABLATION_SPAN, Calibration, Candidate, CandidateKind, CountedPositions, Evaluation, Evaluator,
+    LabelledWindow, Wanted, baseline,
 };
 use glossator_dictionary::{Activation, Dictionary, InputConvention, Metadata, Normalisation, Sign};
 use glossator_model::{Batch, Change, HookPoint, Intervention, Model, Positions, Precision, Run, Units};
 
 const WIDTH: usize = 24;
 const LATENTS: usize = 40;
+const LOSSES: Wanted<'static> = Wanted { losses: true, ablations: false, labels: &[] };
 
 fn model() -> Model {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reference/goldens/llama");
@@ -122,7 +124,7 @@ fn evaluate(
     let positions = positions();
     let mut evaluator = Evaluator::new(model, &positions, candidates, means);
     for batch in sequences().chunks(4) {
-        evaluator.read(&Batch::from_sequences(batch), true).unwrap();
+        evaluator.read(&Batch::from_sequences(batch), &LOSSES).unwrap();
     }
     evaluator.finish()
 }
@@ -248,13 +250,13 @@ fn a_perfect_reconstruction_costs_nothing() {
     let candidates = [Candidate::new("all".into(), CandidateKind::Coordinates, [hook, hook], all).unwrap()];
     let means = BTreeMap::from([(hook, vec![0.0; width])]);
     let mut evaluator = Evaluator::new(&model, &positions, &candidates, &means);
-    evaluator.read(&Batch::from_sequences(&sequences()), true).unwrap();
+    evaluator.read(&Batch::from_sequences(&sequences()), &LOSSES).unwrap();
     let found = evaluator.finish().remove(0);
     let losses = found.losses.unwrap();
     assert_eq!(found.reconstruction.explained_variance, Some(1.0));
     assert_eq!(losses.spliced.cross_entropy, losses.clean.cross_entropy);
     assert_eq!(losses.spliced.divergence, Some(0.0));
-    assert_eq!(losses.loss_recovered_zero.is_none_or(|recovered| recovered == 1.0), true);
+    assert!(losses.loss_recovered_zero.is_none_or(|recovered| recovered == 1.0));
 }
 
 #[test]
@@ -287,8 +289,72 @@ fn nothing_counted_is_undefined_everywhere() {
     let positions = CountedPositions::new(1, 288, |_| true);
     let means = BTreeMap::from([(hook, vec![0.0; WIDTH])]);
     let mut evaluator = Evaluator::new(&model, &positions, &candidates, &means);
-    evaluator.read(&Batch::from_sequences(&sequences()[..2]), true).unwrap();
+    evaluator.read(&Batch::from_sequences(&sequences()[..2]), &LOSSES).unwrap();
     let found = evaluator.finish().remove(0);
     assert_eq!((found.reconstruction.explained_variance, found.sparsity.l0), (None, None));
     assert_eq!(found.losses, None);
+}
+
+#[test]
+fn an_ablation_moves_what_a_run_without_the_latent_moves() {
+    let (model, hook) = (model(), HookPoint::resid_post(0));
+    // One latent that is always active, and one position with enough after it.
+    let mut one = dictionary();
+    (one.latents, one.activation) = (1, Activation::Relu);
+    (one.encoder, one.encoder_bias, one.decoder) = (vec![0.0; WIDTH], vec![0.5], numbers(12, WIDTH));
+    let tokens: Vec<u32> = (40..=40 + ABLATION_SPAN as u32).collect();
+    let (positions, candidates) = (positions(), [candidate(hook, one.clone())]);
+    let means = BTreeMap::from([(hook, vec![0.0; WIDTH])]);
+    let mut evaluator = Evaluator::new(&model, &positions, &candidates, &means);
+    let wanted = Wanted { ablations: true, ..Wanted::default() };
+    evaluator.read(&Batch::from_sequences(&[&tokens]), &wanted).unwrap();
+    let found = evaluator.finish().remove(0).ablation.unwrap();
+    let logits = |interventions: &[Intervention]| {
+        let run = Run { interventions, logits: true, ..Run::default() };
+        model.run(&Batch::from_sequences(&[&tokens]), &run, &()).unwrap().unwrap().data
+    };
+    let without = Intervention {
+        hook,
+        positions: Positions::Ranges(vec![(1, Some(2))]),
+        units: Units::All,
+        change: Change::AddVector(one.decoder.iter().map(|d| -0.5 * d).collect()),
+    };
+    let (before, after) = (logits(&[]), logits(&[without]));
+    let (mut sum, mut squares) = (0.0, 0.0);
+    for (before, after) in before.chunks_exact(288).zip(after.chunks_exact(288)).skip(1) {
+        let mut change: Vec<f64> = before.iter().zip(after).map(|(b, a)| f64::from(a - b)).collect();
+        change.sort_by(f64::total_cmp);
+        let median = change[143];
+        sum += change.iter().map(|change| (change - median).abs()).sum::<f64>();
+        squares += change.iter().map(|change| (change - median).powi(2)).sum::<f64>();
+    }
+    assert_eq!((found.samples, found.without_effect), (1, 0));
+    let expected = sum * sum / squares / (288 * ABLATION_SPAN) as f64;
+    assert!((found.effective_share.unwrap() - expected).abs() < 1e-3 * expected, "{found:?} {expected}");
+}
+
+#[test]
+fn labels_are_probed_where_there_are_any() {
+    let (model, hook) = (model(), HookPoint::resid_post(0));
+    // The label is which of two halves of the vocabulary a text is from.
+    let sequences: Vec<Vec<u32>> = (0..300_u32)
+        .map(|i| (0..6).map(|position| 40 + i % 2 * 120 + (i * 7 + position * 13) % 119).collect())
+        .collect();
+    let window =
+        |i: u32| LabelledWindow { document: i, label: if i % 2 == 0 { "low" } else { "high" }.into() };
+    let labels: Vec<Option<LabelledWindow>> = (0..300).map(|i| (i % 11 != 0).then(|| window(i))).collect();
+    let (positions, means) = (positions(), BTreeMap::from([(hook, vec![0.0; WIDTH])]));
+    let candidates = [candidate(hook, dictionary())];
+    let mut evaluator = Evaluator::new(&model, &positions, &candidates, &means);
+    for (sequences, labels) in sequences.chunks(64).zip(labels.chunks(64)) {
+        let wanted = Wanted { labels, ..Wanted::default() };
+        evaluator.read(&Batch::from_sequences(sequences), &wanted).unwrap();
+    }
+    let found = evaluator.finish().remove(0);
+    let probes = found.probes.unwrap();
+    assert_eq!(probes.tasks.iter().map(|task| task.label.as_str()).collect::<Vec<_>>(), ["high", "low"]);
+    // Random directions of random embeddings know something of it, and five know more than one.
+    assert!(probes.loss.unwrap() < 0.69 && probes.accuracy[2].unwrap() > 0.6, "{probes:?}");
+    assert!(probes.tasks.iter().all(|task| task.best_latent < LATENTS));
+    assert_eq!((found.losses, found.ablation), (None, None));
 }

@@ -8,9 +8,9 @@ pub(super) fn ratio(numerator: f64, denominator: f64) -> Option<f64> {
 
 /// The median, the lower one of two; none of nothing.
 pub(super) fn median(values: &[f64]) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    sorted.get(sorted.len().checked_sub(1)? / 2).copied()
+    let middle = values.len().checked_sub(1)? / 2;
+    let mut values = values.to_vec();
+    Some(*values.select_nth_unstable_by(middle, f64::total_cmp).1)
 }
 
 #[cfg(test)]

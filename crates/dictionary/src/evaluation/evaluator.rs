@@ -3,17 +3,20 @@
 
 use std::collections::BTreeMap;
 
-use glossator_model::{Batch, HookPoint, Intervention, Model, ModelError, Run};
+use glossator_model::{Batch, HookPoint, Model, ModelError, Run, Tensor};
 use serde::Serialize;
 
+use super::ablation::{AblationMetrics, AblationRun, AblationSparsity};
 use super::calibration::hooks;
 use super::candidate::{Candidate, CandidateKind};
 use super::geometry::GeometryMetrics;
 use super::losses::{CleanRun, LossMetrics, LossSums};
 use super::positions::CountedPositions;
+use super::probing::{LabelledWindow, PooledLatents, ProbeMetrics};
 use super::reconstruction::{Reconstruction, ReconstructionMetrics};
 use super::rows::{NewRows, gather, replace};
 use super::sparsity::{Sparsity, SparsityMetrics};
+use crate::sparse_latents::SparseLatents;
 
 /// Measures candidates batch by batch.
 pub struct Evaluator<'a> {
@@ -24,6 +27,8 @@ pub struct Evaluator<'a> {
     measured: Vec<Measured>,
     clean: LossSums,
     ablations: BTreeMap<HookPoint, Ablations>,
+    /// The windows with labels, in the order of the pooled latents.
+    labelled: Vec<LabelledWindow>,
 }
 
 /// The sums of one candidate.
@@ -31,6 +36,8 @@ struct Measured {
     reconstruction: Reconstruction,
     sparsity: Sparsity,
     spliced: LossSums,
+    pooled: PooledLatents,
+    ablation: AblationSparsity,
 }
 
 /// The sums of the ablations of one hook point.
@@ -61,6 +68,21 @@ pub struct Evaluation {
     pub geometry: GeometryMetrics,
     /// What the reconstruction costs the model; none if no losses were wanted.
     pub losses: Option<LossMetrics>,
+    /// How many logits a single latent moves; none if no latent was ablated.
+    pub ablation: Option<AblationMetrics>,
+    /// What single latents know of labels; none if no window had one.
+    pub probes: Option<ProbeMetrics>,
+}
+
+/// What is measured on a batch besides sparsity and reconstruction.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'w> {
+    /// What replacing the activations does to the predictions.
+    pub losses: bool,
+    /// What ablating one latent at one position of each sequence does to the logits.
+    pub ablations: bool,
+    /// For probes: the label of each sequence, if it has one; or nothing.
+    pub labels: &'w [Option<LabelledWindow>],
 }
 
 impl<'a> Evaluator<'a> {
@@ -81,6 +103,8 @@ impl<'a> Evaluator<'a> {
                 reconstruction: Reconstruction::new(candidate.coder.dictionary().d_output),
                 sparsity: Sparsity::new(candidate.coder.dictionary().latents),
                 spliced: LossSums::default(),
+                pooled: PooledLatents::new(candidate.coder.dictionary().latents),
+                ablation: AblationSparsity::default(),
             })
             .collect();
         let ablations = candidates
@@ -92,40 +116,67 @@ impl<'a> Evaluator<'a> {
             })
             .collect();
         let (hooks, clean) = (hooks(candidates), LossSums::default());
-        Self { model, positions, candidates, hooks, measured, clean, ablations }
+        Self { model, positions, candidates, hooks, measured, clean, ablations, labelled: Vec::new() }
     }
 
-    /// Reads some sequences; with `losses` also what replacing the activations does to the predictions.
+    /// Reads some sequences.
     ///
     /// # Errors
     /// What the model says.
-    pub fn read(&mut self, batch: &Batch, losses: bool) -> Result<(), ModelError> {
-        let rows = self.positions.rows(batch);
-        let run = Run { hooks: &self.hooks, logits: losses, ..Run::default() };
-        let (captured, logits) = self.model.capture_with(batch, &run)?;
-        let vocabulary = self.model.architecture().vocab_size;
-        let clean =
-            logits.map(|logits| CleanRun::new(logits.data, vocabulary, self.positions.predictions(batch)));
-        let model = self.model;
+    ///
+    /// # Panics
+    /// If there are labels, but not one for each sequence.
+    pub fn read(&mut self, batch: &Batch, wanted: &Wanted<'_>) -> Result<(), ModelError> {
+        let (model, rows) = (self.model, self.positions.rows(batch));
+        let run = Run { hooks: &self.hooks, logits: wanted.losses || wanted.ablations, ..Run::default() };
+        let (captured, logits) = model.capture_with(batch, &run)?;
+        let mut spliced = Vec::new();
         for (candidate, measured) in self.candidates.iter().zip(&mut self.measured) {
             let inputs = gather(&captured[&candidate.reads], &rows);
+            let targets = gather(&captured[&candidate.writes], &rows);
             let latents = candidate.coder.encode(&inputs);
             measured.sparsity.add(&latents);
             let reconstruction = candidate.coder.reconstruct(&latents, &inputs);
-            measured.reconstruction.add(&gather(&captured[&candidate.writes], &rows), &reconstruction);
-            if let Some(clean) = &clean {
-                let splice = replace(batch, candidate.writes, &rows, NewRows::Each(reconstruction));
-                measured.spliced.add(&changed(model, batch, clean, splice)?);
+            measured.reconstruction.add(&targets, &reconstruction);
+            measured.pool(candidate, batch, &rows, &latents, &inputs, wanted.labels);
+            if let Some(logits) = logits.as_ref().filter(|_| wanted.ablations) {
+                let run = AblationRun { model, batch, rows: &rows, logits: &logits.data };
+                measured.ablation.add(&run, candidate, &latents, [&inputs, &targets])?;
             }
+            spliced.push(reconstruction);
         }
-        let Some(clean) = clean else { return Ok(()) };
+        self.labelled.extend(wanted.labels.iter().flatten().cloned());
+        match logits.filter(|_| wanted.losses) {
+            Some(logits) => self.add_losses(batch, &rows, logits, spliced),
+            None => Ok(()),
+        }
+    }
+
+    /// The losses of the clean run, of every reconstruction, and of the ablations of every hook point.
+    fn add_losses(
+        &mut self,
+        batch: &Batch,
+        rows: &[usize],
+        logits: Tensor,
+        reconstructions: Vec<Vec<f32>>,
+    ) -> Result<(), ModelError> {
+        let (model, vocabulary) = (self.model, self.model.architecture().vocab_size);
+        let clean = CleanRun::new(logits.data, vocabulary, self.positions.predictions(batch));
         self.clean.add(&clean.losses());
+        let changed = |hook: HookPoint, new: NewRows| -> Result<LossSums, ModelError> {
+            let interventions = [replace(batch, hook, rows, new)];
+            let run = Run { interventions: &interventions, logits: true, ..Run::default() };
+            let logits = model.run(batch, &run, &())?;
+            Ok(logits.map_or_else(LossSums::default, |logits| clean.compare(logits.data)))
+        };
+        let measured = self.candidates.iter().zip(&mut self.measured);
+        for ((candidate, measured), reconstruction) in measured.zip(reconstructions) {
+            measured.spliced.add(&changed(candidate.writes, NewRows::Each(reconstruction))?);
+        }
         for (hook, ablations) in &mut self.ablations {
             let mean = ablations.mean_activation.clone();
-            let zero = replace(batch, *hook, &rows, NewRows::Same(vec![0.0; mean.len()]));
-            ablations.zero.add(&changed(model, batch, &clean, zero)?);
-            let mean = replace(batch, *hook, &rows, NewRows::Same(mean));
-            ablations.mean.add(&changed(model, batch, &clean, mean)?);
+            ablations.zero.add(&changed(*hook, NewRows::Same(vec![0.0; mean.len()]))?);
+            ablations.mean.add(&changed(*hook, NewRows::Same(mean))?);
         }
         Ok(())
     }
@@ -149,18 +200,34 @@ impl<'a> Evaluator<'a> {
             sparsity: measured.sparsity.metrics(),
             geometry: GeometryMetrics::new(candidate.coder.dictionary()),
             losses: (self.clean.tokens > 0).then_some(losses),
+            ablation: measured.ablation.metrics(),
+            probes: (!self.labelled.is_empty()).then(|| ProbeMetrics::new(&measured.pooled, &self.labelled)),
         }
     }
 }
 
-/// The losses of a run with one change.
-fn changed(
-    model: &Model,
-    batch: &Batch,
-    clean: &CleanRun,
-    intervention: Intervention,
-) -> Result<LossSums, ModelError> {
-    let run = Run { interventions: &[intervention], logits: true, ..Run::default() };
-    let logits = model.run(batch, &run, &())?;
-    Ok(logits.map_or_else(LossSums::default, |logits| clean.compare(logits.data)))
+impl Measured {
+    /// Adds the windows that have a label to the pooled latents.
+    fn pool(
+        &mut self,
+        candidate: &Candidate,
+        batch: &Batch,
+        rows: &[usize],
+        latents: &SparseLatents,
+        inputs: &[f32],
+        labels: &[Option<LabelledWindow>],
+    ) {
+        if labels.is_empty() {
+            return;
+        }
+        assert_eq!(labels.len(), batch.len(), "evaluation: a label for each sequence");
+        let dense = (candidate.kind == CandidateKind::Coordinates)
+            .then(|| SparseLatents::from_dense(inputs, candidate.coder.dictionary().d_input));
+        let latents = dense.as_ref().unwrap_or(latents);
+        for (sequence, _) in labels.iter().enumerate().filter(|(_, label)| label.is_some()) {
+            let [first, end] =
+                [0, 1].map(|i| rows.partition_point(|row| *row < batch.starts()[sequence + i]));
+            self.pooled.add(latents, first..end);
+        }
+    }
 }

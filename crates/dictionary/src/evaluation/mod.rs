@@ -9,6 +9,7 @@
 //! text, so that a result depends neither on threads nor on the size of batches beyond rounding. What is undefined is
 //! none. Each metric's equation stands at the top of its file.
 
+mod ablation;
 mod baselines;
 mod calibration;
 mod candidate;
@@ -19,19 +20,22 @@ mod losses;
 mod moments;
 mod positions;
 mod principal_components;
+mod probing;
 mod random;
 mod reconstruction;
 mod rows;
 mod sparsity;
 
+pub use ablation::{ABLATION_SPAN, AblationMetrics};
 pub use baselines::baseline;
 pub use calibration::{Calibrated, Calibration};
 pub use candidate::{Candidate, CandidateKind};
-pub use evaluator::{Evaluation, Evaluator};
+pub use evaluator::{Evaluation, Evaluator, Wanted};
 pub use geometry::GeometryMetrics;
 pub use losses::{CleanRun, LossMetrics, LossSums, RunLoss};
 pub use moments::Moments;
 pub use positions::CountedPositions;
 pub use principal_components::leading_components;
+pub use probing::{LabelledWindow, PROBE_SIZES, ProbeMetrics, TaskProbe};
 pub use reconstruction::{Reconstruction, ReconstructionMetrics};
 pub use sparsity::{DENSE, DensityHistogram, RARE_DENSITY, Sparsity, SparsityMetrics, ULTRA_LOW_DENSITY};
