@@ -336,9 +336,9 @@ fn an_ablation_moves_what_a_run_without_the_latent_moves() {
 #[test]
 fn labels_are_probed_where_there_are_any() {
     let (model, hook) = (model(), HookPoint::resid_post(0));
-    // The label is which of two halves of the vocabulary a text is from.
+    // The label is which of two sets of five tokens a text is made of.
     let sequences: Vec<Vec<u32>> = (0..300_u32)
-        .map(|i| (0..6).map(|position| 40 + i % 2 * 120 + (i * 7 + position * 13) % 119).collect())
+        .map(|i| (0..6).map(|position| 40 + i % 2 * 120 + (i * 7 + position * 13) % 5).collect())
         .collect();
     let window =
         |i: u32| LabelledWindow { document: i, label: if i % 2 == 0 { "low" } else { "high" }.into() };
@@ -353,8 +353,8 @@ fn labels_are_probed_where_there_are_any() {
     let found = evaluator.finish().remove(0);
     let probes = found.probes.unwrap();
     assert_eq!(probes.tasks.iter().map(|task| task.label.as_str()).collect::<Vec<_>>(), ["high", "low"]);
-    // Random directions of random embeddings know something of it, and five know more than one.
-    assert!(probes.loss.unwrap() < 0.69 && probes.accuracy[2].unwrap() > 0.6, "{probes:?}");
+    // Even random directions of random embeddings can tell ten tokens apart.
+    assert!(probes.loss.unwrap() < 0.6 && probes.accuracy[2].unwrap() > 0.75, "{probes:?}");
     assert!(probes.tasks.iter().all(|task| task.best_latent < LATENTS));
     assert_eq!((found.losses, found.ablation), (None, None));
 }

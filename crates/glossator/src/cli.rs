@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    activations, completions, corpus, doctor, explain, export, generate, inspect, merge, record, reference,
-    score, serve,
+    activations, completions, corpus, doctor, evaluate, explain, export, generate, inspect, merge, record,
+    reference, score, serve,
 };
 
 /// Glossator explains language models from the inside: it records what every neuron does, explains it,
@@ -29,6 +29,7 @@ pub(crate) enum Command {
     Doctor(doctor::Doctor),
     Activations(activations::Activations),
     Generate(generate::Generate),
+    Evaluate(Box<evaluate::Evaluate>),
     Explain(explain::Explain),
     Score(score::Score),
     Record(Box<record::Record>),
@@ -48,6 +49,7 @@ impl Command {
             Self::Doctor(command) => command.run(),
             Self::Activations(command) => command.run(),
             Self::Generate(command) => command.run(),
+            Self::Evaluate(command) => command.run(),
             Self::Explain(command) => command.run(),
             Self::Score(command) => command.run(),
             Self::Record(command) => command.run(),

@@ -14,6 +14,7 @@ mod checksum;
 mod cli;
 mod commands;
 mod output;
+mod report;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();

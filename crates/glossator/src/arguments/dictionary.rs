@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
 use glossator_atlas::DictionarySummary;
-use glossator_dictionary::{SplicedDictionary, formats};
+use glossator_dictionary::{Dictionary, SplicedDictionary, formats};
 use glossator_model::{HookPoint, Model};
 
 use crate::checksum::checksum;
@@ -23,9 +23,28 @@ pub(crate) struct Dictionaries {
 
 /// Where a dictionary is, and what it reads if that is said.
 #[derive(Clone, Debug)]
-struct Location {
+pub(crate) struct Location {
     hook: Option<HookPoint>,
     path: PathBuf,
+}
+
+/// A dictionary that has been read, with the hook points it stands between.
+pub(crate) struct Loaded {
+    pub(crate) dictionary: Dictionary,
+    pub(crate) reads: HookPoint,
+    pub(crate) writes_to: HookPoint,
+}
+
+impl Location {
+    /// The file or directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the dictionary, and finds out where it belongs.
+    pub(crate) fn load(&self) -> anyhow::Result<Loaded> {
+        load(self.hook, &self.path)
+    }
 }
 
 impl FromStr for Location {
@@ -83,6 +102,15 @@ impl Dictionaries {
 
 /// Reads a dictionary and splices it in at `hook`, or at the place its file names.
 fn splice(model: &mut Model, hook: Option<HookPoint>, path: &Path) -> anyhow::Result<DictionarySummary> {
+    let Loaded { dictionary, reads, writes_to } = load(hook, path)?;
+    let spliced = SplicedDictionary::new(dictionary, writes_to)?;
+    let hook = model.splice(reads, Arc::new(spliced))?;
+    let location = path.display().to_string();
+    Ok(DictionarySummary { hook, location, checksum: checksum(&files(path)?)? })
+}
+
+/// Reads a dictionary that reads `hook`, or the place its file names.
+fn load(hook: Option<HookPoint>, path: &Path) -> anyhow::Result<Loaded> {
     let (dictionary, _) = formats::read(path)?;
     let metadata = &dictionary.metadata;
     ensure!(metadata.head.is_none(), "dictionaries that read a single head cannot be spliced in yet");
@@ -93,10 +121,7 @@ fn splice(model: &mut Model, hook: Option<HookPoint>, path: &Path) -> anyhow::Re
         })?,
     };
     let writes_to = named(metadata.hook_out.as_deref())?.unwrap_or(reads);
-    let spliced = SplicedDictionary::new(dictionary, writes_to)?;
-    let hook = model.splice(reads, Arc::new(spliced))?;
-    let location = path.display().to_string();
-    Ok(DictionarySummary { hook, location, checksum: checksum(&files(path)?)? })
+    Ok(Loaded { dictionary, reads, writes_to })
 }
 
 /// The hook point of a name in a dictionary's file.

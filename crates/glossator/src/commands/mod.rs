@@ -4,6 +4,7 @@ pub(crate) mod activations;
 pub(crate) mod completions;
 pub(crate) mod corpus;
 pub(crate) mod doctor;
+pub(crate) mod evaluate;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod generate;

@@ -90,11 +90,10 @@ impl Logistic {
             let (slope, curvature) =
                 (count * probability - group.positive, count * probability * (1.0 - probability));
             let at = |i: usize| group.features.get(i).copied().unwrap_or(1.0);
-            for i in 0..size {
-                gradient[i] += slope * at(i);
-                for j in 0..size {
-                    hessian[i * size + j] += curvature * at(i) * at(j);
-                }
+            for (i, (slope_here, row)) in gradient.iter_mut().zip(hessian.chunks_exact_mut(size)).enumerate()
+            {
+                *slope_here += slope * at(i);
+                row.iter_mut().enumerate().for_each(|(j, value)| *value += curvature * at(i) * at(j));
             }
         }
         solve(hessian, gradient)

@@ -1,0 +1,178 @@
+//! The passes over the text: calibration, then evaluation.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use anyhow::{Context, ensure};
+use glossator_corpus::Corpus;
+use glossator_dictionary::evaluation::{
+    Calibrated, Calibration, Candidate, CountedPositions, Evaluation, Evaluator, LabelledWindow, Moments,
+    Wanted,
+};
+use glossator_model::{Batch, HookPoint, Model};
+use indicatif::ProgressBar;
+
+use super::report::Report;
+use super::{Evaluate, candidates};
+use crate::arguments::model::load;
+use crate::output;
+
+/// Logits of a batch, in values: 256 MiB, of which two sets are held at a time.
+const BATCH_LOGITS: usize = 1 << 26;
+/// Tokens of a batch at most.
+const BATCH_TOKENS: usize = 2048;
+
+/// Everything that is known before the first token is read.
+pub(super) struct Prepared {
+    model: Model,
+    corpus: Corpus,
+    positions: CountedPositions,
+    /// The dictionaries, followed by the baselines when the calibration is done.
+    candidates: Vec<Candidate>,
+    /// Windows for calibration; those that follow are evaluated.
+    calibration: usize,
+    /// Of the evaluated windows: the first ones with losses.
+    with_losses: usize,
+    /// The first ones with ablations of single latents.
+    with_ablations: usize,
+    /// The first ones that are probed for labels.
+    with_labels: usize,
+    batch: usize,
+}
+
+impl Prepared {
+    pub(super) fn new(command: &Evaluate) -> anyhow::Result<Self> {
+        let model = load(&command.model, command.precision)?;
+        let candidates = candidates::dictionaries(command, model.architecture())?;
+        let tokenizer = model.tokenizer()?;
+        let mut plan = command.corpus.plan(command.sources.clone());
+        let context = plan.context.max(1) as u64;
+        let calibration = command.calibration_tokens.div_ceil(context);
+        plan.label_field.clone_from(&command.label_field);
+        plan.tokens = plan.tokens.div_ceil(context).saturating_add(calibration).saturating_mul(context);
+        let corpus = Corpus::open(&plan, tokenizer)?;
+        let calibration = calibration as usize;
+        ensure!(
+            corpus.len() > calibration,
+            "the corpus has {} windows, and {calibration} are for calibration: lower --calibration-tokens",
+            corpus.len()
+        );
+        let positions = CountedPositions::new(command.skip_first, tokenizer.vocab_size(), |token| {
+            tokenizer.is_special(token)
+        });
+        let vocabulary = model.architecture().vocab_size;
+        let tokens = (BATCH_LOGITS / vocabulary).clamp(1, BATCH_TOKENS);
+        let batch = (tokens / corpus.context()).max(1);
+        let evaluated = corpus.len() - calibration;
+        let probed = if command.label_field.is_some() { command.probe_windows } else { 0 };
+        Ok(Self {
+            with_losses: (command.loss_tokens.div_ceil(context) as usize).min(evaluated),
+            with_ablations: command.ablation_windows.min(evaluated),
+            with_labels: probed.min(evaluated),
+            model,
+            corpus,
+            positions,
+            candidates,
+            calibration,
+            batch,
+        })
+    }
+
+    pub(super) fn run(mut self, command: &Evaluate) -> anyhow::Result<Report> {
+        let calibrated = self.calibrate(command)?;
+        let baselines = candidates::baselines(&command.baselines, &self.candidates, &calibrated)?;
+        self.candidates.extend(baselines);
+        let context = self.corpus.context();
+        Ok(Report {
+            model: self.model.name().to_owned(),
+            precision: format!("{:?}", self.model.precision()).to_lowercase(),
+            corpus: self.corpus.report().fingerprint.clone(),
+            context,
+            calibration_tokens: self.calibration * context,
+            evaluated_tokens: (self.corpus.len() - self.calibration) * context,
+            loss_tokens: self.with_losses * context,
+            positions: self.positions.rule(),
+            definitions: super::report::definitions(),
+            label_field: command.label_field.clone(),
+            evaluations: self.evaluate(&means(&calibrated)?)?,
+        })
+    }
+
+    /// The pass over the windows after those of the calibration.
+    fn evaluate(&self, means: &BTreeMap<HookPoint, Vec<f32>>) -> anyhow::Result<Vec<Evaluation>> {
+        let mut evaluator = Evaluator::new(&self.model, &self.positions, &self.candidates, means);
+        let (evaluated, candidates) = (self.corpus.len() - self.calibration, self.candidates.len());
+        let passes = [(self.with_losses, candidates + 2 * means.len()), (self.with_ablations, candidates)];
+        let more: usize = passes.iter().map(|(windows, passes)| windows * passes).sum();
+        let bar = bar((evaluated + more) * self.corpus.context(), "evaluating");
+        // What is wanted changes between batches only.
+        let mut edges = vec![0, self.with_losses, self.with_ablations, self.with_labels, evaluated];
+        edges.sort_unstable();
+        for pair in edges.windows(2) {
+            let wants = |windows: usize| pair[0] < windows;
+            for ids in self.batches(pair[0] + self.calibration..pair[1] + self.calibration) {
+                let batch = self.batch(ids.clone());
+                let labels = if wants(self.with_labels) { self.labels(ids) } else { Vec::new() };
+                let [losses, ablations] = passes.map(|(windows, _)| wants(windows));
+                evaluator.read(&batch, &Wanted { losses, ablations, labels: &labels })?;
+                let more = passes.iter().filter(|(windows, _)| wants(*windows)).map(|(_, passes)| passes);
+                bar.inc(((1 + more.sum::<usize>()) * batch.tokens().len()) as u64);
+            }
+        }
+        bar.set_message("probing");
+        let evaluations = evaluator.finish();
+        bar.finish_and_clear();
+        Ok(evaluations)
+    }
+
+    fn calibrate(&self, command: &Evaluate) -> anyhow::Result<Calibrated> {
+        let covariance = command.baselines.contains(&super::Baseline::Components);
+        let mut calibration = Calibration::new(&self.model, &self.positions, &self.candidates, covariance);
+        let bar = bar(self.calibration * self.corpus.context(), "calibrating");
+        for ids in self.batches(0..self.calibration) {
+            let batch = self.batch(ids);
+            calibration.read(&batch)?;
+            bar.inc(batch.tokens().len() as u64);
+        }
+        bar.finish_and_clear();
+        Ok(calibration.finish())
+    }
+
+    /// Window ids in runs of one batch.
+    fn batches(&self, ids: Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
+        let (end, batch) = (ids.end, self.batch);
+        ids.step_by(batch).map(move |first| first..(first + batch).min(end))
+    }
+
+    fn batch(&self, ids: Range<usize>) -> Batch {
+        let tokens = ids.filter_map(|id| Some(self.corpus.window(id as u32)?.tokens));
+        Batch::from_sequences(&tokens.collect::<Vec<_>>())
+    }
+
+    /// The labels of windows, where their documents have one.
+    fn labels(&self, ids: Range<usize>) -> Vec<Option<LabelledWindow>> {
+        let label = |id: usize| {
+            let document = self.corpus.window(id as u32)?.document;
+            let label = self.corpus.label(document)?.to_owned();
+            Some(LabelledWindow { document: document.0, label })
+        };
+        ids.map(label).collect()
+    }
+}
+
+/// A bar over tokens, each counted once for every time that the model reads it.
+fn bar(work: usize, message: &'static str) -> ProgressBar {
+    let bar = output::progress(work as u64, "token passes");
+    bar.set_message(message);
+    bar
+}
+
+/// The mean activations of mean ablation.
+fn means(calibrated: &Calibrated) -> anyhow::Result<BTreeMap<HookPoint, Vec<f32>>> {
+    let mean = |(hook, moments): (&HookPoint, &Moments)| {
+        let mean =
+            moments.mean().context("no position of the calibration text counts: lower --skip-first")?;
+        Ok((*hook, mean.into_iter().map(|value| value as f32).collect()))
+    };
+    calibrated.moments.iter().map(mean).collect()
+}
