@@ -9,7 +9,7 @@ use glossator_dictionary::evaluation::{
     ABLATION_SPAN, Calibration, Candidate, CandidateKind, CountedPositions, Evaluation, Evaluator,
     LabelledWindow, Wanted, baseline,
 };
-use glossator_dictionary::{Activation, Dictionary, InputConvention, Metadata, Normalisation, Sign};
+use glossator_dictionary::{Activation, Dictionary, InputConvention, Metadata, Sign};
 use glossator_model::{Batch, Change, HookPoint, Intervention, Model, Positions, Precision, Run, Units};
 
 const WIDTH: usize = 24;
@@ -50,7 +50,7 @@ fn dictionary() -> Dictionary {
         decoder_bias: numbers(4, WIDTH).into_iter().map(|x| 0.1 * x).collect(),
         skip: None,
         activation: Activation::TopK { k: 5, sign: Sign::Positive },
-        input: InputConvention { subtract_decoder_bias: true, normalisation: Normalisation::None },
+        input: InputConvention { subtract_decoder_bias: true, ..InputConvention::default() },
         metadata: Metadata::default(),
     }
 }

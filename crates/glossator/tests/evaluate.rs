@@ -7,7 +7,7 @@ use std::process::Output;
 
 use assert_cmd::Command;
 use glossator_dictionary::formats::Format;
-use glossator_dictionary::{Activation, Dictionary, InputConvention, Metadata, Normalisation, Sign};
+use glossator_dictionary::{Activation, Dictionary, InputConvention, Metadata, Sign};
 
 const WIDTH: usize = 24;
 
@@ -38,7 +38,7 @@ fn prepare() -> tempfile::TempDir {
         decoder_bias: numbers(4, WIDTH),
         skip: None,
         activation: Activation::TopK { k: 4, sign: Sign::Positive },
-        input: InputConvention { subtract_decoder_bias: true, normalisation: Normalisation::None },
+        input: InputConvention { subtract_decoder_bias: true, ..InputConvention::default() },
         metadata: Metadata { hook: Some("blocks.0.hook_resid_post".into()), ..Metadata::default() },
     };
     Format::SaeLens.write(&dictionary, &directory.path().join("sae<b>")).unwrap();

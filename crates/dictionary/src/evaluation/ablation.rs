@@ -79,7 +79,9 @@ impl AblationSparsity {
             let Some(chosen) = run.choose(sequence, latents, self.windows) else { continue };
             rows.push(run.rows[chosen.entry]);
             let input = &inputs[chosen.entry * dictionary.d_input..][..dictionary.d_input];
-            let factor = -chosen.value * dictionary.input.normalisation.row_map(input).back;
+            let convention = dictionary.input;
+            let back = if convention.restore { convention.normalisation.row_map(input).back } else { 1.0 };
+            let factor = -chosen.value * back;
             let target = &targets[chosen.entry * dictionary.d_output..][..dictionary.d_output];
             let direction = dictionary.decoder_row(chosen.latent);
             changed.extend(target.iter().zip(direction).map(|(x, d)| x + factor * d));

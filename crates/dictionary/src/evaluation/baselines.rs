@@ -17,7 +17,6 @@ use super::random::Random;
 use crate::activation::{Activation, Sign};
 use crate::dictionary::{Dictionary, InputConvention};
 use crate::metadata::Metadata;
-use crate::normalisation::Normalisation;
 
 /// A baseline of activations with these moments, as sparse as `l0`, with `latents` latents if it can have any number.
 ///
@@ -50,7 +49,7 @@ pub fn baseline(kind: CandidateKind, moments: &Moments, l0: f64, latents: usize)
         decoder_bias: mean,
         skip: None,
         activation,
-        input: InputConvention { subtract_decoder_bias: true, normalisation: Normalisation::None },
+        input: InputConvention { subtract_decoder_bias: true, ..InputConvention::default() },
         metadata: Metadata::default(),
     })
 }
