@@ -112,7 +112,11 @@ impl TaskProbe {
 
 impl Probe {
     fn new(latents: &PooledLatents, latent: usize, task: &Task) -> Option<Self> {
-        let values = values(latents.latent(latent), &task.training);
+        let entries = latents.latent(latent);
+        if entries.is_empty() {
+            return None;
+        }
+        let values = values(entries, &task.training);
         let of_class = |class: bool| {
             let side = values.iter().zip(&task.training).filter(move |(_, (_, own))| *own == class);
             side.map(|(value, _)| value).sum::<f64>() / (task.training.len() / 2) as f64
