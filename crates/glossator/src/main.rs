@@ -4,6 +4,7 @@
 //! 1 failure, 2 wrong usage, 130 interrupted.
 
 #![allow(rustdoc::broken_intra_doc_links, reason = "doc comments of arguments are help texts, not Markdown")]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use std::process::ExitCode;
 

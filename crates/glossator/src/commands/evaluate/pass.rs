@@ -106,7 +106,7 @@ impl Prepared {
         let more: usize = passes.iter().map(|(windows, passes)| windows * passes).sum();
         let bar = bar((evaluated + more) * self.corpus.context(), "evaluating");
         // What is wanted changes between batches only.
-        let mut edges = vec![0, self.with_losses, self.with_ablations, self.with_labels, evaluated];
+        let mut edges = [0, self.with_losses, self.with_ablations, self.with_labels, evaluated];
         edges.sort_unstable();
         for pair in edges.windows(2) {
             let wants = |windows: usize| pair[0] < windows;
