@@ -340,9 +340,12 @@ fn labels_are_probed_where_there_are_any() {
     let sequences: Vec<Vec<u32>> = (0..300_u32)
         .map(|i| (0..6).map(|position| 40 + i % 2 * 120 + (i * 7 + position * 13) % 5).collect())
         .collect();
-    let window =
-        |i: u32| LabelledWindow { document: i, label: if i % 2 == 0 { "low" } else { "high" }.into() };
-    let labels: Vec<Option<LabelledWindow>> = (0..300).map(|i| (i % 11 != 0).then(|| window(i))).collect();
+    let window = |i: u32| LabelledWindow {
+        document: i,
+        label: if i.is_multiple_of(2) { "low" } else { "high" }.into(),
+    };
+    let labels: Vec<Option<LabelledWindow>> =
+        (0..300).map(|i| (!u32::is_multiple_of(i, 11)).then(|| window(i))).collect();
     let (positions, means) = (positions(), BTreeMap::from([(hook, vec![0.0; WIDTH])]));
     let candidates = [candidate(hook, dictionary())];
     let mut evaluator = Evaluator::new(&model, &positions, &candidates, &means);

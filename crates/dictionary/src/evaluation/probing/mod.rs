@@ -192,9 +192,9 @@ mod tests {
         let noise = numbers(3, 400);
         let (mut pooled, mut windows) = (PooledLatents::new(4), Vec::new());
         for (i, noise) in noise.iter().enumerate() {
-            let class = i % 3 == 0;
+            let class = i.is_multiple_of(3);
             let known = if class { 5.0 + noise } else { 0.0 };
-            let half = if class && i % 2 == 0 { 1.0 } else { 0.0 };
+            let half = if class && i.is_multiple_of(2) { 1.0 } else { 0.0 };
             pooled.add(&SparseLatents::from_dense(&[half, noise + 2.0, known, 0.0], 4), 0..1);
             let label = if class { "yes" } else { "no" };
             windows.push(LabelledWindow { document: i as u32, label: label.to_owned() });
@@ -231,8 +231,8 @@ mod tests {
         // Latent 0 fires on half of the class and on nothing else.
         let (_, windows) = example();
         let mut pooled = PooledLatents::new(1);
-        for i in 0..400 {
-            let value = f32::from(u8::from(i % 3 == 0 && i % 2 == 0));
+        for i in 0..400_u32 {
+            let value = f32::from(u8::from(i.is_multiple_of(6)));
             pooled.add(&SparseLatents::from_dense(&[value], 1), 0..1);
         }
         let metrics = ProbeMetrics::new(&pooled, &windows);
