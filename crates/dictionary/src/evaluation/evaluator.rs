@@ -7,6 +7,7 @@ use glossator_model::{Batch, HookPoint, Model, ModelError, Run, Tensor};
 use serde::Serialize;
 
 use super::ablation::{AblationMetrics, AblationRun, AblationSparsity};
+use super::absorption::AbsorptionMetrics;
 use super::calibration::hooks;
 use super::candidate::{Candidate, CandidateKind};
 use super::geometry::GeometryMetrics;
@@ -70,6 +71,8 @@ pub struct Evaluation {
     pub losses: Option<LossMetrics>,
     /// How many logits a single latent moves; none if no latent was ablated.
     pub ablation: Option<AblationMetrics>,
+    /// How much of first letters is absorbed; none unless [`absorption`](super::absorption()) was measured.
+    pub absorption: Option<AbsorptionMetrics>,
     /// What single latents know of labels; none if no window had one.
     pub probes: Option<ProbeMetrics>,
 }
@@ -201,6 +204,7 @@ impl<'a> Evaluator<'a> {
             geometry: GeometryMetrics::new(candidate.coder.dictionary()),
             losses: (self.clean.tokens > 0).then_some(losses),
             ablation: measured.ablation.metrics(),
+            absorption: None,
             probes: (!self.labelled.is_empty()).then(|| ProbeMetrics::new(&measured.pooled, &self.labelled)),
         }
     }

@@ -10,6 +10,7 @@
 //! none. Each metric's equation stands at the top of its file.
 
 mod ablation;
+mod absorption;
 mod baselines;
 mod calibration;
 mod candidate;
@@ -27,6 +28,7 @@ mod rows;
 mod sparsity;
 
 pub use ablation::{ABLATION_SPAN, AblationMetrics};
+pub use absorption::{AbsorptionMetrics, Word, absorption, words};
 pub use baselines::baseline;
 pub use calibration::{Calibrated, Calibration};
 pub use candidate::{Candidate, CandidateKind};

@@ -146,6 +146,25 @@ fn fit_and_test(latents: &PooledLatents, chosen: &[usize], task: &Task) -> (f64,
     (fit.loss(&test) / count, right / count)
 }
 
+/// F1 on some windows of a logistic probe that is fitted on them, on the given latents; none if it is undefined.
+pub(super) fn sparse_f1(latents: &PooledLatents, chosen: &[usize], windows: &[(u32, bool)]) -> Option<f64> {
+    let columns: Vec<Vec<f64>> =
+        chosen.iter().map(|latent| values(latents.latent(*latent), windows)).collect();
+    let scales: Vec<f64> = columns.iter().map(|values| deviation(values).unwrap_or(1.0)).collect();
+    let points = points(&columns, &scales, windows);
+    let fit = Logistic::fit(&points, chosen.len());
+    let (mut right, mut wrong, mut missed) = (0.0, 0.0, 0.0);
+    for points in &points {
+        if fit.score(&points.features) > 0.0 {
+            right += points.positive;
+            wrong += points.negative;
+        } else {
+            missed += points.positive;
+        }
+    }
+    ratio(2.0 * right, 2.0 * right + wrong + missed)
+}
+
 /// A latent's values on some windows, both rising.
 fn values(latent: &[(u32, f32)], windows: &[(u32, bool)]) -> Vec<f64> {
     let mut rest = latent.iter().peekable();
@@ -242,6 +261,18 @@ mod tests {
         let least = 0.75 * ((1.0_f64 / 3.0).ln() / -3.0 - 2.0 / 3.0 * (2.0_f64 / 3.0).ln());
         assert!((task.accuracy[0] - 0.75).abs() < 0.05, "{}", task.accuracy[0]);
         assert!(task.loss > least - 0.03 && task.loss < least + 0.05, "{} {least}", task.loss);
+    }
+
+    #[test]
+    fn latents_are_ranked_by_difference_and_judged_by_f1() {
+        let (pooled, windows) = example();
+        let classes: Vec<(u32, bool)> =
+            windows.iter().enumerate().map(|(i, window)| (i as u32, window.label == "yes")).collect();
+        assert_eq!(pooled.by_difference(&classes, 2), [2, 0]);
+        assert_eq!(sparse_f1(&pooled, &[2], &classes), Some(1.0));
+        // Latent 0 finds half of the class, and nothing else: 2 · ½ / (2 · ½ + ½).
+        assert!((sparse_f1(&pooled, &[0], &classes).unwrap() - 2.0 / 3.0).abs() < 0.02);
+        assert_eq!(sparse_f1(&pooled, &[3], &classes), Some(0.0));
     }
 
     #[test]

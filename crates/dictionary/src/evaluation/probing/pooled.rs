@@ -42,6 +42,27 @@ impl PooledLatents {
         self.windows += 1;
     }
 
+    /// The latents that fire on some of these windows whose mean over the class exceeds that over
+    /// the others most, by difference.
+    pub(in crate::evaluation) fn by_difference(&self, windows: &[(u32, bool)], count: usize) -> Vec<usize> {
+        let mut class = vec![None; self.windows];
+        windows.iter().for_each(|(window, own)| class[*window as usize] = Some(*own));
+        let sizes = [true, false].map(|own| windows.iter().filter(|window| window.1 == own).count() as f64);
+        let difference = |(latent, entries): (usize, &Vec<(u32, f32)>)| {
+            let part = |(window, value): &(u32, f32)| match class[*window as usize] {
+                Some(true) => f64::from(*value) / sizes[0],
+                Some(false) => -f64::from(*value) / sizes[1],
+                None => 0.0,
+            };
+            (latent, entries.iter().map(part).sum::<f64>())
+        };
+        let mut ranked: Vec<(usize, f64)> = self.by_latent.iter().enumerate().map(difference).collect();
+        ranked.retain(|(_, difference)| *difference > 0.0);
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+        ranked.truncate(count);
+        ranked.into_iter().map(|(latent, _)| latent).collect()
+    }
+
     /// Number of windows.
     pub(super) fn windows(&self) -> usize {
         self.windows

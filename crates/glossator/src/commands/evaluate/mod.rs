@@ -62,6 +62,9 @@ pub(crate) struct Evaluate {
     /// logits it moves; 0 for none
     #[arg(long, default_value_t = 64, value_name = "N")]
     ablation_windows: usize,
+    /// Words of the vocabulary on which feature absorption of first letters is measured; 0 for none
+    #[arg(long, default_value_t = 4096, value_name = "N")]
+    absorption_words: usize,
     /// The field of a JSONL line that says what kind of text it is: latents are probed for its values
     #[arg(long, value_name = "NAME")]
     label_field: Option<String>,

@@ -6,8 +6,8 @@ use std::ops::Range;
 use anyhow::{Context, ensure};
 use glossator_corpus::Corpus;
 use glossator_dictionary::evaluation::{
-    Calibrated, Calibration, Candidate, CountedPositions, Evaluation, Evaluator, LabelledWindow, Moments,
-    Wanted,
+    AbsorptionMetrics, Calibrated, Calibration, Candidate, CountedPositions, Evaluation, Evaluator,
+    LabelledWindow, Moments, Wanted, absorption, words,
 };
 use glossator_model::{Batch, HookPoint, Model};
 use indicatif::ProgressBar;
@@ -94,12 +94,16 @@ impl Prepared {
             positions: self.positions.rule(),
             definitions: super::report::definitions(),
             label_field: command.label_field.clone(),
-            evaluations: self.evaluate(&means(&calibrated)?)?,
+            evaluations: self.evaluate(command, &means(&calibrated)?)?,
         })
     }
 
     /// The pass over the windows after those of the calibration.
-    fn evaluate(&self, means: &BTreeMap<HookPoint, Vec<f32>>) -> anyhow::Result<Vec<Evaluation>> {
+    fn evaluate(
+        &self,
+        command: &Evaluate,
+        means: &BTreeMap<HookPoint, Vec<f32>>,
+    ) -> anyhow::Result<Vec<Evaluation>> {
         let mut evaluator = Evaluator::new(&self.model, &self.positions, &self.candidates, means);
         let (evaluated, candidates) = (self.corpus.len() - self.calibration, self.candidates.len());
         let passes = [(self.with_losses, candidates + 2 * means.len()), (self.with_ablations, candidates)];
@@ -120,9 +124,22 @@ impl Prepared {
             }
         }
         bar.set_message("probing");
-        let evaluations = evaluator.finish();
+        let mut evaluations = evaluator.finish();
+        let absorbed = self.absorption(command.absorption_words)?;
+        for (evaluation, absorption) in evaluations.iter_mut().zip(absorbed) {
+            evaluation.absorption = absorption;
+        }
         bar.finish_and_clear();
         Ok(evaluations)
+    }
+
+    /// Feature absorption on words after a fixed beginning.
+    fn absorption(&self, count: usize) -> anyhow::Result<Vec<Option<AbsorptionMetrics>>> {
+        let tokenizer = self.model.tokenizer()?;
+        let words = words(tokenizer.vocab_size(), |token| tokenizer.decode(&[token]), count);
+        let mut beginning: Vec<u32> = self.corpus.bos().into_iter().collect();
+        beginning.extend(tokenizer.encode("The first letter of the word")?);
+        Ok(absorption(&self.model, &beginning, &words, &self.candidates)?)
     }
 
     fn calibrate(&self, command: &Evaluate) -> anyhow::Result<Calibrated> {

@@ -30,7 +30,7 @@ pub(super) struct Report {
 }
 
 /// The definitions that are printed; E is the mean over the positions that count.
-const DEFINITIONS: [(&str, &str); 21] = [
+const DEFINITIONS: [(&str, &str); 22] = [
     ("l0", "mean number of latents that are not zero"),
     ("l1", "mean of Σ|fᵢ|, in the units of the dictionary's own latents"),
     ("mean_squared_error", "E‖x − x̂‖² / d"),
@@ -49,6 +49,11 @@ const DEFINITIONS: [(&str, &str); 21] = [
     ("loss_recovered_mean", "(L_mean − L_spliced) / (L_mean − L_clean); undefined unless L_mean > L_clean"),
     ("divergence_recovered_zero", "(D_zero − D_spliced) / D_zero"),
     ("divergence_recovered_mean", "(D_mean − D_spliced) / D_mean"),
+    (
+        "absorption.absorbed",
+        "share of the test words of a letter that its linear probe finds, where the letter's main latents are zero and one \
+         other latent carries at least 0.4 of the projection on the probe's direction; mean over letters",
+    ),
     (
         "effective_share",
         "(Σ|Δ|)² / (Σ Δ²) / (T · V), Δ the change of the logits less its median at each of T = 16 positions when one active \

@@ -17,6 +17,9 @@ pub(super) fn tables(report: &Report) -> Vec<(&'static str, Table)> {
     if evaluations.iter().any(|evaluation| evaluation.ablation.is_some()) {
         tables.push(("Share of the logits that one latent moves", ablations(evaluations)));
     }
+    if evaluations.iter().any(|evaluation| evaluation.absorption.is_some()) {
+        tables.push(("Absorption of first letters", absorption(evaluations)));
+    }
     if evaluations.iter().any(|evaluation| evaluation.probes.is_some()) {
         tables.push(("Probes of single latents for the kind of text", probes(evaluations)));
     }
@@ -134,6 +137,17 @@ fn ablations(evaluations: &[Evaluation]) -> Table {
         Some(named(evaluation, cells))
     };
     let head = ["", "mean", "median", "ablations", "without effect"];
+    Table::new(&head, evaluations.iter().filter_map(row).collect())
+}
+
+fn absorption(evaluations: &[Evaluation]) -> Table {
+    let row = |evaluation: &Evaluation| {
+        let a = evaluation.absorption.as_ref()?;
+        let shares = [a.absorbed, a.silent, a.main_latents].map(number);
+        let [absorbed, silent, main] = shares;
+        Some(named(evaluation, [a.letters.to_string(), a.words.to_string(), absorbed, silent, main]))
+    };
+    let head = ["", "letters", "words", "absorbed", "silent", "main latents"];
     Table::new(&head, evaluations.iter().filter_map(row).collect())
 }
 
