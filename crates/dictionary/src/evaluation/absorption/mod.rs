@@ -241,8 +241,8 @@ mod tests {
         let (mut activations, mut special) = (vec![0.0; WORDS * WIDTH], 0);
         for (word, noise) in noise.iter().enumerate() {
             let row = &mut activations[word * WIDTH..(word + 1) * WIDTH];
-            row[0] = if word % 2 == 0 { 2.0 } else { -2.0 } + 0.1 * noise;
-            if word % 2 == 0 && is_test(word) && special < ABSORBED {
+            row[0] = if word.is_multiple_of(2) { 2.0 } else { -2.0 } + 0.1 * noise;
+            if word.is_multiple_of(2) && is_test(word) && special < ABSORBED {
                 special += 1;
                 row[special] = 3.0;
             }
