@@ -92,7 +92,8 @@ pub fn absorption(
 /// The activations of words at a hook point, and the directions of letters there.
 struct Letters {
     width: usize,
-    letters: Vec<usize>,
+    /// The first letter of each word.
+    first: Vec<usize>,
     /// `[words, width]`.
     activations: Vec<f32>,
     /// By letter.
@@ -114,13 +115,13 @@ impl Letters {
     }
 
     /// Fits the probes on the training words.
-    fn new(width: usize, letters: Vec<usize>, activations: Vec<f32>) -> Self {
-        let chosen: Vec<usize> = (0..letters.len()).filter(|word| !is_test(*word)).collect();
+    fn new(width: usize, first: Vec<usize>, activations: Vec<f32>) -> Self {
+        let chosen: Vec<usize> = (0..first.len()).filter(|word| !is_test(*word)).collect();
         let rows: Vec<f32> =
             chosen.iter().flat_map(|word| &activations[word * width..][..width]).copied().collect();
-        let own: Vec<usize> = chosen.iter().map(|word| letters[*word]).collect();
+        let own: Vec<usize> = chosen.iter().map(|word| first[*word]).collect();
         let directions = Direction::fit_all(&rows, width, &own);
-        Self { width, letters, activations, directions }
+        Self { width, first, activations, directions }
     }
 
     fn measure(&self, candidate: &Candidate) -> AbsorptionMetrics {
@@ -159,9 +160,9 @@ impl Letters {
     /// The test words of a letter that its probe finds; none if the probe is bad or they are few.
     fn found(&self, letter: usize) -> Option<Vec<usize>> {
         let (mut found, mut missed, mut wrong) = (Vec::new(), 0, 0);
-        for word in (0..self.letters.len()).filter(|word| is_test(*word)) {
+        for word in (0..self.first.len()).filter(|word| is_test(*word)) {
             let says_so = self.directions[letter].says_so(self.activation(word));
-            match (self.letters[word] == letter, says_so) {
+            match (self.first[word] == letter, says_so) {
                 (true, true) => found.push(word),
                 (true, false) => missed += 1,
                 (false, true) => wrong += 1,
@@ -174,9 +175,9 @@ impl Letters {
 
     /// The latents that stand for a letter on the training words.
     fn main_latents(&self, pooled: &PooledLatents, letter: usize) -> Vec<usize> {
-        let training: Vec<(u32, bool)> = (0..self.letters.len())
+        let training: Vec<(u32, bool)> = (0..self.first.len())
             .filter(|word| !is_test(*word))
-            .map(|word| (word as u32, self.letters[word] == letter))
+            .map(|word| (word as u32, self.first[word] == letter))
             .collect();
         let ranked = pooled.by_difference(&training, MOST_LATENTS);
         let mut best = 0.0;
