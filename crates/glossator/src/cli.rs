@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    activations, completions, corpus, doctor, evaluate, explain, export, generate, inspect, merge, record,
-    reference, score, serve,
+    activations, completions, convert, corpus, doctor, encode, evaluate, explain, export, generate, inspect,
+    merge, record, reference, score, serve, verify,
 };
 
 /// Glossator explains language models from the inside: it records what every neuron does, explains it,
@@ -35,6 +35,9 @@ pub(crate) enum Command {
     Record(Box<record::Record>),
     Merge(merge::Merge),
     Corpus(corpus::Corpus),
+    Convert(convert::Convert),
+    Encode(encode::Encode),
+    Verify(verify::Verify),
     Serve(serve::Serve),
     Export(export::Export),
     Completions(completions::Completions),
@@ -55,6 +58,9 @@ impl Command {
             Self::Record(command) => command.run(),
             Self::Merge(command) => command.run(),
             Self::Corpus(command) => command.run(),
+            Self::Convert(command) => command.run(),
+            Self::Encode(command) => command.run(),
+            Self::Verify(command) => command.run(),
             Self::Serve(command) => command.run(),
             Self::Export(command) => command.run(),
             Self::Completions(command) => command.run(),

@@ -2,6 +2,7 @@
 
 pub(crate) mod corpus;
 pub(crate) mod dictionary;
+pub(crate) mod dictionary_file;
 pub(crate) mod model;
 pub(crate) mod run_file;
 pub(crate) mod sequences;

@@ -2,8 +2,10 @@
 
 pub(crate) mod activations;
 pub(crate) mod completions;
+pub(crate) mod convert;
 pub(crate) mod corpus;
 pub(crate) mod doctor;
+pub(crate) mod encode;
 pub(crate) mod evaluate;
 pub(crate) mod explain;
 pub(crate) mod export;
@@ -14,3 +16,4 @@ pub(crate) mod record;
 pub(crate) mod reference;
 pub(crate) mod score;
 pub(crate) mod serve;
+pub(crate) mod verify;

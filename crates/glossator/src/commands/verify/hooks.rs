@@ -1,0 +1,116 @@
+//! The hook points of a dictionary, in the words of the program that wrote it.
+
+use anyhow::{bail, ensure};
+use glossator_dictionary::Dictionary;
+use glossator_model::{BlockSite, HookPoint, Model};
+
+/// The hook point that is given, or else the one that the files name.
+pub(super) fn resolve(
+    given: Option<HookPoint>,
+    named: Option<&str>,
+    flag: &str,
+    model: &Model,
+) -> anyhow::Result<HookPoint> {
+    let hook = match (given, named) {
+        (Some(hook), _) => hook,
+        (None, Some(name)) => match name.parse().ok().or_else(|| translate(name)) {
+            Some(hook) => hook,
+            None => {
+                bail!("the files call the hook point `{name}`, which is not known here: name it with {flag}")
+            }
+        },
+        (None, None) => bail!("the files do not say which hook point this is about: name it with {flag}"),
+    };
+    ensure!(
+        hook.exists_in(model.architecture()),
+        "the model has no hook point {hook}: name another with {flag}"
+    );
+    Ok(hook)
+}
+
+/// Module names of transformers (sparsify) and of dictionary_learning: `layers.3.mlp`, `mlp_out_layer_3`.
+fn translate(name: &str) -> Option<HookPoint> {
+    if name == "embed_tokens" {
+        return Some(HookPoint::Embed);
+    }
+    let parts: Vec<&str> = name.split(['.', '_']).collect();
+    let layer = parts.iter().find_map(|part| part.parse().ok())?;
+    let site = if name.ends_with("hook_mlp_in") {
+        BlockSite::ResidMid
+    } else if parts.contains(&"mlp") {
+        BlockSite::MlpOut
+    } else if parts.iter().any(|part| matches!(*part, "attn" | "attention" | "self")) {
+        BlockSite::AttnOut
+    } else if parts.contains(&"pre") {
+        BlockSite::ResidPre
+    } else {
+        // The output of a whole block.
+        BlockSite::ResidPost
+    };
+    Some(HookPoint::block(layer, site))
+}
+
+/// Refuses a dictionary that cannot read these hook points at all.
+pub(super) fn check_width(
+    dictionary: &Dictionary,
+    hook: HookPoint,
+    hook_out: HookPoint,
+    model: &Model,
+) -> anyhow::Result<()> {
+    for (hook, width) in [(hook, dictionary.d_input), (hook_out, dictionary.d_output)] {
+        ensure!(
+            !hook.is_pairwise(),
+            "{hook} holds a value for each pair of tokens, which no dictionary reads"
+        );
+        let architecture = model.architecture();
+        let whole = hook.width(architecture);
+        let heads = hook.heads(architecture);
+        let fits = whole == width || (dictionary.metadata.head.is_some() && whole == width * heads);
+        ensure!(
+            fits,
+            "{hook} of this model is {whole} wide, but the dictionary is {width} wide: it belongs to another model or \
+             hook point"
+        );
+    }
+    Ok(())
+}
+
+/// Hook points of the same width nearby: the same place one layer away, and the other places of the layer.
+pub(super) fn nearby(hook: HookPoint, model: &Model) -> Vec<HookPoint> {
+    use BlockSite as S;
+    let architecture = model.architecture();
+    let (Some(layer), Some(site)) = (hook.layer(), hook.site()) else { return Vec::new() };
+    let sites =
+        [S::ResidPre, S::ResidMid, S::ResidPost, S::AttnOut, S::MlpOut, S::Ln1Normalized, S::Ln2Normalized];
+    let here = sites.into_iter().map(|site| HookPoint::block(layer, site));
+    let beside = [layer.checked_sub(1), Some(layer + 1)].into_iter().flatten();
+    let beside = beside.map(|layer| HookPoint::block(layer, site));
+    here.chain(beside)
+        .filter(|other| *other != hook && other.exists_in(architecture))
+        .filter(|other| other.width(architecture) == hook.width(architecture))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_names_are_translated() {
+        for (name, hook) in [
+            ("layers.3", "blocks.3.hook_resid_post"),
+            ("layers.3.mlp", "blocks.3.hook_mlp_out"),
+            ("h.11.attn", "blocks.11.hook_attn_out"),
+            ("model.layers.0.self_attn", "blocks.0.hook_attn_out"),
+            ("embed_tokens", "hook_embed"),
+            ("resid_post_layer_4", "blocks.4.hook_resid_post"),
+            ("resid_pre_layer_4", "blocks.4.hook_resid_pre"),
+            ("mlp_out_layer_4", "blocks.4.hook_mlp_out"),
+            ("attention_out_layer_4", "blocks.4.hook_attn_out"),
+            ("blocks.4.hook_mlp_in", "blocks.4.hook_resid_mid"),
+        ] {
+            assert_eq!(translate(name).map(|hook| hook.to_string()).as_deref(), Some(hook), "{name}");
+        }
+        assert_eq!(translate("lm_head"), None);
+    }
+}

@@ -1,0 +1,170 @@
+//! `convert`, `encode` and `verify` as a user runs them.
+
+#![allow(clippy::unwrap_used)] // A test may stop at the first surprise.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use assert_cmd::Command;
+use glossator_dictionary::formats::Format;
+use glossator_dictionary::{Activation, Dictionary, InputConvention, Metadata, Normalisation};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+fn reference(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reference").join(path)
+}
+
+fn glossator(arguments: &[&str]) -> Output {
+    let mut command = Command::cargo_bin("glossator").unwrap();
+    command.env("NO_COLOR", "1").env_remove("RUST_LOG").args(arguments).output().unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+}
+
+#[track_caller]
+fn assert_close(got: &[f32], want: &[f32]) {
+    assert_eq!(got.len(), want.len());
+    let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|x| f64::from(x * x)).sum::<f64>().sqrt();
+    let difference = norm(&mut got.iter().zip(want).map(|(a, b)| a - b));
+    assert!(difference <= 1e-5 * norm(&mut want.iter().copied()), "off by {difference}");
+}
+
+/// A golden's inputs under the key `x`, with a leading axis of their own.
+fn inputs(golden: &str, directory: &Path) -> PathBuf {
+    let golden =
+        std::fs::read(reference("dictionaries/goldens").join(golden).join("golden.safetensors")).unwrap();
+    let golden = SafeTensors::deserialize(&golden).unwrap();
+    let inputs = golden.tensor("inputs").unwrap();
+    let x = TensorView::new(Dtype::F32, vec![2, 12, 12], inputs.data()).unwrap();
+    let path = directory.join("x.safetensors");
+    std::fs::write(&path, safetensors::serialize([("x", x)], None).unwrap()).unwrap();
+    path
+}
+
+#[test]
+fn a_converted_dictionary_encodes_as_the_original() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = reference("dictionaries/goldens/saelens_topk_rescaled");
+    let target = directory.path().join("converted");
+    let output = glossator(&["convert", text(&source), text(&target), "--to", "sparsify"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).ends_with("converted: 12 → 32 TopK 4 latents → 12 (saelens to sparsify)\n"));
+    let x = inputs("saelens_topk_rescaled", directory.path());
+    let y = directory.path().join("y.safetensors");
+    let output = glossator(&["encode", text(&target), "--input", text(&x), "--out", text(&y), "--json"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&summary["rows"], &summary["latents"]), (&24.into(), &32.into()));
+    let golden = std::fs::read(source.join("golden.safetensors")).unwrap();
+    let golden = SafeTensors::deserialize(&golden).unwrap();
+    let written = std::fs::read(&y).unwrap();
+    let written = SafeTensors::deserialize(&written).unwrap();
+    for (name, width) in [("latents", 32), ("reconstruction", 12)] {
+        let tensor = written.tensor(name).unwrap();
+        assert_eq!(tensor.shape(), [2, 12, width]);
+        assert_close(&floats(tensor.data()), &floats(golden.tensor(name).unwrap().data()));
+    }
+
+    let sparse = glossator(&["encode", text(&target), "--input", text(&x), "--out", text(&y), "--sparse"]);
+    assert!(sparse.status.success(), "{}", stderr(&sparse));
+    let written = std::fs::read(&y).unwrap();
+    let written = SafeTensors::deserialize(&written).unwrap();
+    assert_eq!(written.tensor("latents.row_ends").unwrap().shape(), [24]);
+    let active =
+        floats(golden.tensor("latents").unwrap().data()).iter().filter(|value| **value != 0.0).count();
+    assert_eq!(written.tensor("latents.values").unwrap().shape(), [active]);
+}
+
+#[test]
+fn conversions_that_cannot_be_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = reference("dictionaries/goldens/sparsify_groupmax");
+    let output = glossator(&["convert", text(&source), text(directory.path()), "--to", "sparsify"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("is already there"), "{}", stderr(&output));
+    let target = directory.path().join("x");
+    let output = glossator(&["convert", text(&source), text(&target), "--to", "saelens"]);
+    insta::assert_snapshot!(stderr(&output), @"error: the format saelens: cannot express GroupMax
+");
+    assert!(!target.exists());
+}
+
+/// A dictionary that reconstructs everything, or with `noise` nothing.
+fn dictionary(width: usize, noise: bool) -> Dictionary {
+    let latents = 2 * width;
+    let mut encoder = vec![0.0; latents * width];
+    for (latent, row) in encoder.chunks_exact_mut(width).enumerate() {
+        row[latent % width] = if latent < width { 1.0 } else { -1.0 };
+    }
+    let mut decoder = encoder.clone();
+    if noise {
+        decoder.rotate_right(3);
+    }
+    Dictionary {
+        d_input: width,
+        d_output: width,
+        latents,
+        encoder,
+        encoder_bias: vec![0.0; latents],
+        decoder,
+        decoder_bias: vec![0.0; width],
+        skip: None,
+        activation: Activation::Relu,
+        input: InputConvention::default(),
+        metadata: Metadata { hook: Some("blocks.1.hook_resid_pre".into()), ..Metadata::default() },
+    }
+}
+
+#[test]
+fn verify_tells_a_dictionary_that_fits_from_one_that_does_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = reference("goldens/llama");
+    let verify = |noise: bool, extra: &[&str]| {
+        let path = directory.path().join(format!("sae_{noise}"));
+        Format::SaeLens.write(&dictionary(24, noise), &path).unwrap();
+        let arguments = ["verify", text(&path), "--model", text(&model), "--max-tokens", "300"];
+        glossator(&[&arguments, extra].concat())
+    };
+    let output = verify(false, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    insta::assert_snapshot!(String::from_utf8(output.stdout).unwrap());
+    let output = verify(true, &["--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["fits"], &report["hook"]), (&false.into(), &"blocks.1.hook_resid_pre".into()));
+    assert!(report["fit"]["explained_variance"].as_f64().unwrap() < 0.5);
+    let findings = report["findings"].to_string();
+    assert!(findings.contains("is it a dictionary of this model?"), "{findings}");
+    let output = verify(false, &["--hook", "blocks.1.mlp.hook_post"]);
+    assert!(stderr(&output).contains("belongs to another model or hook point"), "{}", stderr(&output));
+}
+
+/// The files ask for inputs of norm √d, which are too small for the dictionary's thresholds; the model's own are not.
+#[test]
+fn verify_names_the_convention_that_fits() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sae");
+    let mut scaled = dictionary(24, false);
+    scaled.activation = Activation::JumpRelu { threshold: vec![1.6; 48] };
+    scaled.input.normalisation = Normalisation::ConstantNorm;
+    Format::SaeLens.write(&scaled, &path).unwrap();
+    let model = reference("goldens/llama");
+    let output =
+        glossator(&["verify", text(&path), "--model", text(&model), "--json", "--max-tokens", "300"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{report}");
+    let better = report["better"].as_array().unwrap();
+    let changes: Vec<&str> = better.iter().map(|better| better["change"].as_str().unwrap()).collect();
+    assert!(changes.contains(&"with inputs as they are"), "{changes:?}");
+}
