@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     activations, completions, convert, corpus, doctor, encode, evaluate, explain, export, generate, inspect,
-    merge, record, reference, score, serve, verify,
+    merge, record, reference, score, serve, train, verify,
 };
 
 /// Glossator explains language models from the inside: it records what every neuron does, explains it,
@@ -33,6 +33,7 @@ pub(crate) enum Command {
     Explain(explain::Explain),
     Score(score::Score),
     Record(Box<record::Record>),
+    Train(train::Train),
     Merge(merge::Merge),
     Corpus(corpus::Corpus),
     Convert(convert::Convert),
@@ -56,6 +57,7 @@ impl Command {
             Self::Explain(command) => command.run(),
             Self::Score(command) => command.run(),
             Self::Record(command) => command.run(),
+            Self::Train(command) => command.run(),
             Self::Merge(command) => command.run(),
             Self::Corpus(command) => command.run(),
             Self::Convert(command) => command.run(),

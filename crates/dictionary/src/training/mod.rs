@@ -7,8 +7,10 @@
 //! A step's result depends neither on the number of threads nor on the order in which they run.
 
 mod auxiliary;
+mod checkpoint;
 mod dense;
 mod encode;
+mod finished;
 mod gradients;
 mod initialise;
 mod objective;
@@ -17,14 +19,19 @@ mod random;
 #[cfg(test)]
 mod reference;
 mod schedule;
+mod shuffle;
 mod step;
+mod tensorboard;
 #[cfg(test)]
 mod tests;
 mod update;
 
+pub use checkpoint::{ParametersState, load_checkpoint, save_checkpoint};
 pub use initialise::{geometric_median, initialise};
 pub use objective::{Auxiliary, Objective, Recipe};
 pub use parameters::{Parameters, Tensor};
 pub use random::Random;
 pub use schedule::Schedule;
+pub use shuffle::ShuffleBuffer;
 pub use step::{Batch, PartTimes, StepReport, Trainer};
+pub use tensorboard::EventFile;

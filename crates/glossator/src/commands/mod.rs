@@ -16,4 +16,5 @@ pub(crate) mod record;
 pub(crate) mod reference;
 pub(crate) mod score;
 pub(crate) mod serve;
+pub(crate) mod train;
 pub(crate) mod verify;

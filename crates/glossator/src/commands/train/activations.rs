@@ -1,0 +1,108 @@
+//! From windows of tokens to rows of activations: which columns each dictionary reads, and which tokens are left out.
+
+use std::sync::Mutex;
+
+use anyhow::{Context, bail, ensure};
+use glossator_corpus::Window;
+use glossator_model::{Activation, Architecture, Batch, HookPoint, Model, Run, Tokenizer};
+
+use super::run_file::{DictionaryEntry, RunFile};
+
+/// Columns of a joint row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Columns {
+    pub(super) start: usize,
+    pub(super) count: usize,
+}
+
+/// The hook points of a run side by side: a joint row holds a token's activations at all of them.
+pub(super) struct JointRows {
+    hooks: Vec<HookPoint>,
+    /// Where each hook point's columns begin, and the whole width.
+    starts: Vec<usize>,
+    skip_first: usize,
+    skip_special: bool,
+}
+
+impl JointRows {
+    /// The hook points of all dictionaries.
+    pub(super) fn new(run: &RunFile, architecture: &Architecture) -> anyhow::Result<Self> {
+        let mut hooks: Vec<HookPoint> = Vec::new();
+        for entry in &run.dictionary {
+            for name in [Some(&entry.hook), entry.target_hook.as_ref()].into_iter().flatten() {
+                let hook: HookPoint = name.parse().with_context(|| entry.name.clone())?;
+                ensure!(hook.exists_in(architecture), "{}: this model has no {name}", entry.name);
+                ensure!(!hook.is_pairwise(), "{}: {name} has no rows of activations", entry.name);
+                if !hooks.contains(&hook) {
+                    hooks.push(hook);
+                }
+            }
+        }
+        let mut starts = vec![0];
+        for hook in &hooks {
+            starts.push(starts[starts.len() - 1] + hook.width(architecture));
+        }
+        Ok(Self { hooks, starts, skip_first: run.skip_first, skip_special: run.skip_special })
+    }
+
+    /// The width of a joint row.
+    pub(super) fn width(&self) -> usize {
+        self.starts.last().copied().unwrap_or(0)
+    }
+
+    /// The columns that a dictionary reads, and those that it reconstructs.
+    pub(super) fn columns(
+        &self,
+        entry: &DictionaryEntry,
+        architecture: &Architecture,
+    ) -> anyhow::Result<[Columns; 2]> {
+        let of = |name: &str| -> anyhow::Result<Columns> {
+            let hook: HookPoint = name.parse()?;
+            let place = self.hooks.iter().position(|other| *other == hook).context("unknown hook point")?;
+            let (start, width) = (self.starts[place], hook.width(architecture));
+            let Some(head) = entry.head else { return Ok(Columns { start, count: width }) };
+            let heads = hook.heads(architecture);
+            if !hook.has_heads() || head >= heads {
+                bail!("{}: {name} has no head {head}", entry.name);
+            }
+            Ok(Columns { start: start + head * (width / heads), count: width / heads })
+        };
+        Ok([of(&entry.hook)?, of(entry.target_hook.as_ref().unwrap_or(&entry.hook))?])
+    }
+
+    /// Whether a token gives a row.
+    pub(super) fn takes(&self, tokenizer: &Tokenizer, position: usize, token: u32) -> bool {
+        position >= self.skip_first && !(self.skip_special && tokenizer.is_special(token))
+    }
+
+    /// The joint rows of some windows, in order.
+    pub(super) fn read(&self, model: &Model, windows: &[Window]) -> anyhow::Result<Vec<f32>> {
+        let tokens: Vec<&[u32]> = windows.iter().map(|window| window.tokens.as_slice()).collect();
+        let seen: Vec<Mutex<Vec<Vec<f32>>>> =
+            windows.iter().map(|_| Mutex::new(vec![Vec::new(); self.hooks.len()])).collect();
+        let observe = |hook: HookPoint, activation: &Activation<'_>| {
+            let Some(place) = self.hooks.iter().position(|other| *other == hook) else { return };
+            for (index, sequence) in activation.sequences.clone().enumerate() {
+                if let Ok(mut values) = seen[sequence].lock() {
+                    values[place] = activation.sequence(index).to_vec();
+                }
+            }
+        };
+        let run = Run { hooks: &self.hooks, ..Run::default() };
+        model.run(&Batch::from_sequences(&tokens), &run, &observe)?;
+        let tokenizer = model.tokenizer()?;
+        let mut rows = Vec::new();
+        for (window, seen) in windows.iter().zip(seen) {
+            let seen = seen.into_inner().ok().context("an observer failed")?;
+            for (position, token) in window.tokens.iter().enumerate() {
+                if self.takes(tokenizer, position, *token) {
+                    for (values, bounds) in seen.iter().zip(self.starts.windows(2)) {
+                        let width = bounds[1] - bounds[0];
+                        rows.extend_from_slice(&values[position * width..][..width]);
+                    }
+                }
+            }
+        }
+        Ok(rows)
+    }
+}
