@@ -158,14 +158,10 @@ impl RunFile {
                 entry.latents.is_some() != entry.expansion.is_some(),
                 "{name}: give either latents or expansion"
             );
-            match entry.variant {
-                Variant::TopK => {
-                    ensure!(entry.k.is_some() && entry.l1.is_none(), "{name}: TopK needs k, and no l1")
-                }
-                _ => ensure!(
-                    entry.l1.is_some() && entry.k.is_none(),
-                    "{name}: this variant needs l1, and no k"
-                ),
+            if entry.variant == Variant::TopK {
+                ensure!(entry.k.is_some() && entry.l1.is_none(), "{name}: TopK needs k, and no l1");
+            } else {
+                ensure!(entry.l1.is_some() && entry.k.is_none(), "{name}: this variant needs l1, and no k");
             }
             if entry.target_hook.is_some() && entry.normalisation == NormalisationEntry::LayerNorm {
                 bail!("{name}: a transcoder's target cannot be normalised row by row");
