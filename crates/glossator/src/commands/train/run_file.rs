@@ -176,6 +176,7 @@ impl RunFile {
             sources: self.corpus.clone(),
             format: Format::Text,
             text_field: self.text_field.clone(),
+            label_field: None,
             context: self.context,
             tokens: self.tokens,
             seed: self.seed,
