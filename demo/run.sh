@@ -1,21 +1,44 @@
 #!/usr/bin/env bash
-# The demo's pipeline: record every MLP neuron of SmolLM2-135M, explain all of them by token lookup and some in every
-# layer by Neuron2Graph, score the explanations. What is there already is reused.
+# The demo's pipeline: train a small dictionary on the middle of SmolLM2-135M, record every MLP neuron and the dictionary's
+# features, explain all of them by token lookup and some by Neuron2Graph, score the explanations. What is there already
+# is reused.
 #
 # Usage: run.sh DIRECTORY    with the demo model and corpus in it; writes DIRECTORY/smollm2.atlas
 set -euo pipefail
 
 directory=$1
 glossator=${GLOSSATOR:-target/release/glossator}
+model=$directory/SmolLM2-135M-Instruct.Q4_1.gguf
 atlas=$directory/smollm2.atlas
-# Neurons that Neuron2Graph explains, drawn at random over all layers.
-sample='random:200@0'
+dictionaries=$directory/dictionaries/demo
+features=blocks.15.hook_resid_post.hook_sae_acts_post
+# Units that Neuron2Graph explains, drawn at random over all hook points, and as many features again.
+sample=(--units 'random:200@0' --units "$features:0-199")
 
 start=$SECONDS
-"$glossator" record --atlas "$atlas" --model "$directory/SmolLM2-135M-Instruct.Q4_1.gguf" \
+mkdir -p "$dictionaries"
+cat > "$dictionaries/run.toml" <<RUN
+# A quarter of the training text of configs/smollm2-resid-topk.toml, and half as many latents.
+model = "$model"
+corpus = ["$directory/corpus.jsonl"]
+out = "$dictionaries"
+tokens = 600_000
+context = 128
+windows_per_document = 64
+
+[[dictionary]]
+name = "resid15-x8-k32"
+hook = "blocks.15.hook_resid_post"
+expansion = 8
+k = 32
+dead_after = 150_000
+warm_up = 20
+RUN
+[ -e "$dictionaries/resid15-x8-k32/dictionary/cfg.json" ] || "$glossator" train "$dictionaries/run.toml"
+"$glossator" record --atlas "$atlas" --model "$model" --dictionary "$dictionaries/resid15-x8-k32/dictionary" \
     --corpus "$directory/corpus.jsonl" --hook 'blocks.*.mlp.hook_post' --tokens 262144
 "$glossator" explain --atlas "$atlas" --explainer lookup
-"$glossator" explain --atlas "$atlas" --explainer n2g,n2g+lookup --units "$sample"
+"$glossator" explain --atlas "$atlas" --explainer n2g,n2g+lookup "${sample[@]}"
 "$glossator" score --atlas "$atlas" --explainer lookup
-"$glossator" score --atlas "$atlas" --explainer lookup,n2g,n2g+lookup --units "$sample" --baseline
+"$glossator" score --atlas "$atlas" --explainer lookup,n2g,n2g+lookup "${sample[@]}" --baseline
 echo "the atlas is $atlas; the pipeline took $((SECONDS - start)) s" >&2
