@@ -12,6 +12,8 @@ environment=${BENCH_ENVIRONMENT:-.cache/bench}
 cargo build --release --locked -p glossator-kernels --example matrix_product_bench
 cargo build --release --locked -p glossator-model --example forward_speed
 cargo build --release --locked -p glossator-explain --example neuron2graph_speed
+cargo build --release --locked -p glossator-corpus --example token_windows
+cargo build --release --locked -p glossator-dictionary --example training_speed --example training_comparison
 
 if [ ! -x "$environment/bin/python" ]; then
     python3 -m venv "$environment"
@@ -32,3 +34,12 @@ target/release/glossator record --model "$model" --corpus "$directory/corpus.jso
 echo
 echo "## Neuron2Graph at layer 10"
 target/release/examples/neuron2graph_speed "$atlas" "$model" 10 64
+echo
+echo "## Training TopK dictionaries: the same rows of blocks.15.hook_resid_post for every program"
+target/release/examples/token_windows "$model" "$directory/corpus.jsonl" 128 800 > "$scratch/windows.txt"
+target/release/glossator activations --model "$model" --precision bf16 --tokens-file "$scratch/windows.txt" \
+    --hook blocks.15.hook_resid_post --out "$scratch/rows.safetensors"
+"$environment/bin/python" bench/dictionary_training.py "$scratch/rows.safetensors" target/release/examples/training_comparison
+echo
+echo "## Training TopK dictionaries: ours, by size and k, on synthetic rows"
+target/release/examples/training_speed 4096:32 16384:32 65536:32 262144:32 1048576:32 16384:16 16384:64 16384:128
