@@ -2,7 +2,7 @@
 //! more than `[rows, chunk]` values exist at once.
 //!
 //! Forward, chunk by chunk: F = max(U Eᵀ + b, 0), X̂ += F D. Backward, with everything transposed so that a chunk's
-//! gradients are rows: Fᵀ = max(E Uᵀ + b, 0), δᵀ = [Fᵀ > 0] (s D eᵀ + penalty), ∂D = s Fᵀ e, ∂E = δᵀ U. The activations
+//! gradients are rows: Fᵀ = max(E Uᵀ + b, 0), `δᵀ = [Fᵀ > 0] (s D eᵀ + penalty)`, ∂D = s Fᵀ e, ∂E = δᵀ U. The activations
 //! are computed twice rather than kept.
 
 use glossator_kernels::{Activation, Buffer, Outputs, PackedMatrix, Precision, Product, Threads};

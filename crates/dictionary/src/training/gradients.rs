@@ -40,7 +40,7 @@ impl RowTable {
 }
 
 impl Rows<'_> {
-    /// out += Σⱼ cⱼ rows[iⱼ].
+    /// `out += Σⱼ cⱼ rows[iⱼ]`.
     fn add(&self, indices: &[u32], coefficients: &[f32], out: &mut [f32]) {
         match self {
             Self::F32(rows) => weighted_sum(rows, indices, coefficients, out),

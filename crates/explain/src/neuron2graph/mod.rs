@@ -16,7 +16,7 @@
 //!   language model for substitutes; Gao et al. try none);
 //! - equal patterns merge (the original keeps the last), and a pattern is worth the mean recorded activation where it
 //!   predicts, not what the bare suffix gave; a token that patterns end on predicts its mean where none of them
-//!   matches (see [`evidence`]);
+//!   matches (see `evidence`);
 //! - patterns that differ in the length of one wildcard run become one with a gap of varying length.
 
 pub mod evidence;

@@ -1,4 +1,4 @@
-//! Sums over a few rows of a large table, and products with them: out += Σⱼ cⱼ W[iⱼ] and W[iⱼ] · v.
+//! Sums over a few rows of a large table, and products with them: `out += Σⱼ cⱼ W[iⱼ]` and `W[iⱼ] · v`.
 //!
 //! The rows lie anywhere in memory, so these run at the speed at which rows arrive: [`prefetch_rows`] asks for the
 //! rows of the next call while this one computes.
@@ -10,7 +10,7 @@ use crate::multiversion::multiversion;
 use crate::reduce;
 
 multiversion! {
-    /// out `[d]` += Σⱼ cⱼ W[iⱼ], the terms added in order, for rows of `table` `[n, d]`.
+    /// `out [d] += Σⱼ cⱼ W[iⱼ]`, the terms added in order, for rows of `table` `[n, d]`.
     ///
     /// # Panics
     /// If an index lies outside the table or the lists differ in length.
@@ -99,7 +99,7 @@ fn add_strip<T: Value, const VECTORS: usize>(
 }
 
 multiversion! {
-    /// outⱼ = W[iⱼ] · v, for rows of `table` `[n, d]`, each summed in 64 interleaved partial sums.
+    /// `outⱼ = W[iⱼ] · v`, for rows of `table` `[n, d]`, each summed in 64 interleaved partial sums.
     ///
     /// # Panics
     /// If an index lies outside the table or the lists differ in length.

@@ -13,7 +13,7 @@ const BATCH: usize = 512;
 const RATE: f64 = 0.01;
 const DECAYS: [f64; 2] = [0.9, 0.999];
 
-/// A probe of one letter on activations [d].
+/// A probe of one letter on activations `[d]`.
 #[derive(Clone, Debug)]
 pub(super) struct Direction {
     /// Unit vector `[d]`.
