@@ -73,10 +73,9 @@ demo-data: demo-model ## Fetch the demo model and assemble the demo corpus (reus
 	GLOSSATOR_DEMO_DIR="$(DEMO_DIR)" python3 demo/fetch_corpus.py
 
 .PHONY: test
+# `cargo test` also builds the program and the example that the browser tests run.
 test: install-test page demo-model ## Run every test: Rust, documentation, page, browser
 	GLOSSATOR_DEMO_DIR="$(DEMO_DIR)" cargo test --release --locked --workspace
-	cargo build --release --locked -p glossator
-	cargo build --release --locked -p glossator-atlas --example synthetic_atlas
 	cd web && npm run --silent check && npm run --silent test && npm run --silent test:browser
 
 .PHONY: lint
