@@ -27,7 +27,7 @@ use reading::Reading;
 #[derive(Args)]
 #[command(after_help = "\
 Explained variance is 1 - (squared error) / (variance of the activations); the first position of each window
-(BOS, if there is one) is left out of both.
+(BOS, if there is one) is left out of both, and so are tokens with activations over ten times as long as the median.
 
 Examples:
   glossator verify sae_directory --model hf:openai-community/gpt2

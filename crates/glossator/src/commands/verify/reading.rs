@@ -11,6 +11,10 @@ use super::hooks::nearby;
 /// Tokens read in one piece.
 const WINDOW: usize = 128;
 
+/// Tokens whose activations are longer than the median by more than this are left out: attention sinks can be a hundred
+/// times as long, and would decide the explained variance of a short text alone.
+const OUTLIER: f64 = 10.0;
+
 /// Activations by BOS rule and hook point, `[token, width]`. The first position of each window is left out, be it BOS or
 /// not: models park attention there, and its norm drowns everything else.
 pub(super) struct Reading {
@@ -60,7 +64,6 @@ impl Reading {
     /// The mean norm of a hook point's activations.
     pub(super) fn mean_norm(&self, bos: bool, hook: HookPoint, width: usize) -> Option<f64> {
         let values = self.activations.get(&(bos, hook))?;
-        let norm = |row: &[f32]| row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
         let rows = values.len() / width;
         (rows > 0).then(|| values.chunks_exact(width).map(norm).sum::<f64>() / rows as f64)
     }
@@ -69,8 +72,26 @@ impl Reading {
     pub(super) fn fit(&self, convention: &Convention, dictionary: &Dictionary) -> Option<Fit> {
         let inputs = self.activations.get(&(convention.bos, convention.hook))?;
         let targets = self.activations.get(&(convention.bos, convention.hook_out))?;
-        Some(Fit::measure(&convention.apply(dictionary), inputs, targets))
+        let (inputs, targets) = without_outliers(inputs, targets, dictionary);
+        Some(Fit::measure(&convention.apply(dictionary), &inputs, &targets))
     }
+}
+
+fn norm(row: &[f32]) -> f64 {
+    row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt()
+}
+
+/// The inputs and targets of tokens whose target is no outlier.
+fn without_outliers(inputs: &[f32], targets: &[f32], dictionary: &Dictionary) -> (Vec<f32>, Vec<f32>) {
+    let norms: Vec<f64> = targets.chunks_exact(dictionary.d_output).map(norm).collect();
+    let mut sorted = norms.clone();
+    sorted.sort_by(f64::total_cmp);
+    let limit = OUTLIER * sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
+    let kept = |values: &[f32], width: usize| -> Vec<f32> {
+        let rows = values.chunks_exact(width).zip(&norms).filter(|(_, norm)| **norm <= limit);
+        rows.flat_map(|(row, _)| row.iter().copied()).collect()
+    };
+    (kept(inputs, dictionary.d_input), kept(targets, dictionary.d_output))
 }
 
 /// The hook points' values over all windows but their first positions.
@@ -97,4 +118,31 @@ fn head(values: Vec<f32>, hook: HookPoint, model: &Model, dictionary: &Dictionar
     let Some(head) = dictionary.metadata.head.filter(|_| whole != dictionary.d_input) else { return values };
     let width = whole / hook.heads(model.architecture());
     values.chunks_exact(whole).flat_map(|row| row[head * width..][..width].iter().copied()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use glossator_dictionary::{Activation, InputConvention, Metadata};
+
+    use super::*;
+
+    #[test]
+    fn tokens_far_longer_than_the_median_are_left_out() {
+        let dictionary = Dictionary {
+            d_input: 1,
+            d_output: 2,
+            latents: 1,
+            encoder: vec![1.0],
+            encoder_bias: vec![0.0],
+            decoder: vec![1.0, 1.0],
+            decoder_bias: vec![0.0; 2],
+            skip: None,
+            activation: Activation::Relu,
+            input: InputConvention::default(),
+            metadata: Metadata::default(),
+        };
+        let (inputs, targets) = ([1.0, 2.0, 3.0], [3.0, 4.0, 300.0, 400.0, 0.0, 6.0]);
+        let (inputs, targets) = without_outliers(&inputs, &targets, &dictionary);
+        assert_eq!((inputs, targets), (vec![1.0, 3.0], vec![3.0, 4.0, 0.0, 6.0]));
+    }
 }
