@@ -1,0 +1,18 @@
+//! Language models that explain and simulate: one interface, whatever stands behind it.
+//!
+//! A [`Request`] says what is asked, an [`Outcome`] what came of it: an [`Answer`], or a [`Failure`] that is recorded as
+//! what it is and never becomes a score. A [`LanguageModel`] answers requests in whatever order suits it; a [`Client`]
+//! stands before it and is what explainers and scorers talk to.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod answer;
+mod client;
+mod error;
+mod language_model;
+mod request;
+
+pub use answer::{Answer, Distribution, Failure, FailureKind, Finish, Outcome, TokenLogprob, Usage};
+pub use client::Client;
+pub use error::LlmError;
+pub use language_model::{Capabilities, LanguageModel};
+pub use request::{Fingerprint, Generation, Grading, Message, Piece, Request, Role, Want};
