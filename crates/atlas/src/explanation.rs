@@ -1,4 +1,6 @@
-//! Explanations, their scores, and the simulations that the scores were computed from.
+//! Explanations, their scores, the simulations that the scores were computed from, and what language models were asked.
+
+use std::collections::BTreeMap;
 
 use glossator_model::UnitId;
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,13 @@ use crate::excerpt::Split;
 
 /// Metric and sample of the score that lists show and sort by.
 pub const HEADLINE: (&str, &str) = ("correlation", "top_and_random");
+
+/// The scorer of explanations that can be run: the activations that the explanation itself predicts.
+pub const PREDICTION: &str = "prediction";
+
+/// What the names of scorers begin with in which a language model reads the explanation and predicts activations.
+/// Headline scores come from these and from [`PREDICTION`] alone.
+pub const SIMULATION: &str = "simulation:";
 
 /// Something that predicts a unit's activations. There is one per unit and explainer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +39,9 @@ pub struct Score {
     pub unit: UnitId,
     /// The explainer.
     pub explainer: String,
+    /// Who scored: [`PREDICTION`], or a method and the language model behind it, such as `simulation:grades@MODEL` or
+    /// `detection@MODEL`.
+    pub scorer: String,
     /// `correlation`, `r_squared`, `absolute_deviation_explained`, `precision`, `recall`, `f1`, …
     pub metric: String,
     /// `top_and_random`, `random_only` or `top_only`.
@@ -55,8 +67,29 @@ pub struct Simulation {
     pub unit: UnitId,
     /// The explainer.
     pub explainer: String,
+    /// Who simulated, as in [`Score::scorer`].
+    pub scorer: String,
     /// The excerpt's window.
     pub window: u32,
     /// `[position]` predicted activations.
     pub activations: Vec<f32>,
+}
+
+/// What a language model was asked to explain a unit, or to score an explanation, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Calls {
+    /// The unit.
+    pub unit: UnitId,
+    /// The explainer.
+    pub explainer: String,
+    /// Who scored, as in [`Score::scorer`], and on which split; `None` where the calls were made to explain.
+    pub scorer: Option<(String, Split)>,
+    /// Requests, each counted once however often it was sent.
+    pub requests: u64,
+    /// Tokens read.
+    pub prompt_tokens: u64,
+    /// Tokens written.
+    pub completion_tokens: u64,
+    /// Requests without an answer that could be used, by what went wrong: `refused`, `truncated`, `malformed`, …
+    pub failures: BTreeMap<String, u64>,
 }

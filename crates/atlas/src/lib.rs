@@ -22,7 +22,7 @@ mod vocabulary;
 
 pub use error::AtlasError;
 pub use excerpt::{Excerpt, ExcerptKind, INTERVALS, QUANTILES, Split};
-pub use explanation::{Explanation, HEADLINE, Score, Simulation};
+pub use explanation::{Calls, Explanation, HEADLINE, PREDICTION, SIMULATION, Score, Simulation};
 pub use finalising::{RecordSource, UnitProgress, finish, write_records};
 pub use manifest::{DictionarySummary, HookSummary, Manifest, RunSummary, SCHEMA_VERSION, Stage};
 pub use query::{ExplainerProgress, Headline, ListQuery, Progress, Sort, UnitPage, UnitSummary};

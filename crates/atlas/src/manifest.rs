@@ -14,7 +14,7 @@ use crate::files;
 use crate::recording::RecordSettings;
 
 /// The version of everything on disk. It changes whenever an older reader would misread.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// The largest manifest that is read.
 const MAX_BYTES: u64 = 64 << 20;

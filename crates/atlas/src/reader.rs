@@ -9,7 +9,7 @@ use glossator_model::{HookPoint, UnitId};
 use crate::database::Database;
 use crate::error::AtlasError;
 use crate::excerpt::{Excerpt, Split};
-use crate::explanation::{Explanation, Score, Simulation};
+use crate::explanation::{Calls, Explanation, Score, Simulation};
 use crate::files;
 use crate::manifest::{HookSummary, Manifest};
 use crate::query::{ListQuery, Progress, UnitPage};
@@ -236,12 +236,12 @@ impl Atlas {
         self.database.explanations(unit)
     }
 
-    /// The scores of a unit's explanations, by explainer, metric, sample and split.
+    /// The scores of a unit's explanations, by explainer, scorer, metric, sample and split.
     pub fn scores(&self, unit: UnitId) -> Result<Vec<Score>, AtlasError> {
         self.database.scores(unit)
     }
 
-    /// What an explainer predicts for a unit's scoring excerpts, by window.
+    /// What an explanation predicts for a unit's scoring excerpts, by scorer and window.
     pub fn simulations(&self, unit: UnitId, explainer: &str) -> Result<Vec<Simulation>, AtlasError> {
         self.database.simulations(unit, explainer)
     }
@@ -251,14 +251,15 @@ impl Atlas {
         self.database.done(&hook.to_string(), explainer, None)
     }
 
-    /// Indices of the units of a hook point whose explanation by `explainer` has scores on `split`.
+    /// Indices of the units of a hook point whose explanation by `explainer` has scores by `scorer` on `split`.
     pub fn scored(
         &self,
         hook: HookPoint,
         explainer: &str,
+        scorer: &str,
         split: Split,
     ) -> Result<BTreeSet<u32>, AtlasError> {
-        self.database.done(&hook.to_string(), explainer, Some(split))
+        self.database.done(&hook.to_string(), explainer, Some((scorer, split)))
     }
 
     /// One score of all units of a hook point whose explanation by `explainer` has it, by index; `None` where it is
@@ -267,11 +268,13 @@ impl Atlas {
         &self,
         hook: HookPoint,
         explainer: &str,
+        scorer: &str,
         metric: &str,
         sample: &str,
         split: Split,
     ) -> Result<BTreeMap<u32, Option<f64>>, AtlasError> {
-        self.database.score_values(&hook.to_string(), explainer, [metric, sample, &split.to_string()])
+        let score = [scorer, metric, sample, &split.to_string()];
+        self.database.score_values(&hook.to_string(), explainer, score)
     }
 
     /// Stores explanations in one transaction. Earlier ones of the same unit and explainer go, with
@@ -284,6 +287,18 @@ impl Atlas {
     /// [`Atlas::open_writable`].
     pub fn put_scores(&self, scores: &[Score], simulations: &[Simulation]) -> Result<(), AtlasError> {
         self.database.put_scores(scores, simulations)
+    }
+
+    /// What language models were asked about a unit, by explainer and scorer.
+    pub fn calls(&self, unit: UnitId) -> Result<Vec<Calls>, AtlasError> {
+        self.database.calls(unit)
+    }
+
+    /// Stores what language models were asked, in one transaction. Replacing an explanation forgets what was asked to
+    /// score it, so these are stored before the explanations and scores that they led to. Needs
+    /// [`Atlas::open_writable`].
+    pub fn put_calls(&self, calls: &[Calls]) -> Result<(), AtlasError> {
+        self.database.put_calls(calls)
     }
 
     fn tables(&self, unit: UnitId) -> Result<&HookTables, AtlasError> {

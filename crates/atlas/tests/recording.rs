@@ -403,8 +403,8 @@ fn other_versions_and_damage_are_refused_by_name() {
     reference(directory.path());
     let manifest = directory.path().join("manifest.json");
     let text = fs::read_to_string(&manifest).unwrap();
-    for (version, advice) in [("0", "record it again"), ("99", "newer glossator")] {
-        let changed = text.replace("\"schema_version\": 1", &format!("\"schema_version\": {version}"));
+    for (version, advice) in [("0", "record it again"), ("1", "record it again"), ("99", "newer glossator")] {
+        let changed = text.replace("\"schema_version\": 2", &format!("\"schema_version\": {version}"));
         fs::write(&manifest, changed).unwrap();
         let error = Atlas::open(directory.path()).err().unwrap().to_string();
         assert!(error.contains(advice) && error.contains("manifest.json"), "{error}");

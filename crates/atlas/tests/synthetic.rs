@@ -3,7 +3,7 @@
 
 use glossator_atlas::testing::write_synthetic;
 use glossator_atlas::{
-    Atlas, AtlasError, ExcerptKind, Explanation, ListQuery, Score, Simulation, Sort, Split,
+    Atlas, AtlasError, Calls, ExcerptKind, Explanation, ListQuery, PREDICTION, Score, Simulation, Sort, Split,
 };
 use glossator_model::{HookPoint, UnitId};
 
@@ -20,6 +20,7 @@ fn score(unit: UnitId, explainer: &str, value: Option<f64>) -> Score {
     Score {
         unit,
         explainer: explainer.to_owned(),
+        scorer: PREDICTION.to_owned(),
         metric: "correlation".to_owned(),
         sample: "top_and_random".to_owned(),
         split: Split::Test,
@@ -114,6 +115,7 @@ fn explanations_and_scores_are_kept() {
     let simulation = Simulation {
         unit: id,
         explainer: "n2g".to_owned(),
+        scorer: PREDICTION.to_owned(),
         window: 3,
         activations: vec![0.0, -1.5, f32::MAX],
     };
@@ -123,7 +125,10 @@ fn explanations_and_scores_are_kept() {
     assert_eq!(atlas.explanations(id).unwrap(), explanations);
     assert_eq!(atlas.scores(id).unwrap(), scores);
     assert_eq!(atlas.simulations(id, "n2g").unwrap(), [simulation]);
-    assert_eq!(atlas.scored(id.hook, "n2g", Split::Test).unwrap().into_iter().collect::<Vec<_>>(), [2]);
+    assert_eq!(
+        atlas.scored(id.hook, "n2g", PREDICTION, Split::Test).unwrap().into_iter().collect::<Vec<_>>(),
+        [2]
+    );
     let by_score = ListQuery { sort: Sort::Score, descending: true, ..ListQuery::default() };
     let first = atlas.list(&by_score).unwrap().units.remove(0);
     assert_eq!(first.unit, id);
@@ -175,4 +180,52 @@ fn lists_sort_by_the_score_of_one_explainer() {
     assert_eq!((n2g.name.as_str(), n2g.units, n2g.scored), ("n2g", 3, 2));
     assert!((n2g.mean_score.unwrap() - 0.4).abs() < 1e-12);
     assert_eq!(atlas.best_texts(&[unit(0, 3), unit(0, 1)]).unwrap(), [None, Some("x".to_owned())]);
+}
+
+/// An explanation may be scored by several; only those that predict activations make its headline.
+#[test]
+fn scorers_are_kept_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    write_synthetic(directory.path(), 1, 5).unwrap();
+    let atlas = Atlas::open_writable(directory.path()).unwrap();
+    let id = unit(0, 2);
+    let calls = |scorer: Option<(String, Split)>, requests| Calls {
+        unit: id,
+        explainer: "llm:pairs".to_owned(),
+        scorer,
+        requests,
+        prompt_tokens: 1_000,
+        completion_tokens: 20,
+        failures: [("refused".to_owned(), 2)].into(),
+    };
+    let detection = "detection@model".to_owned();
+    let simulation = "simulation:grades@model".to_owned();
+    let asked = [calls(None, 3), calls(Some((simulation.clone(), Split::Test)), 10)];
+    atlas.put_calls(&asked).unwrap();
+    atlas.put_explanations(&[explanation(id, "llm:pairs", "dogs")]).unwrap();
+    assert_eq!(atlas.calls(id).unwrap(), asked[..1], "a new explanation has not been scored");
+    atlas.put_calls(&asked).unwrap();
+    assert_eq!(atlas.calls(id).unwrap(), asked);
+    let by = |scorer: &str, value| Score { scorer: scorer.to_owned(), ..score(id, "llm:pairs", Some(value)) };
+    let scores = [by(&detection, 0.9), by("other-unit:simulation:grades@model", 0.8), by(&simulation, 0.3)];
+    let predicted = |scorer: &str, value| Simulation {
+        unit: id,
+        explainer: "llm:pairs".to_owned(),
+        scorer: scorer.to_owned(),
+        window: 3,
+        activations: vec![value],
+    };
+    let simulations = [predicted("simulation:grades@model", 1.0), predicted("simulation:json@model", 2.0)];
+    atlas.put_scores(&scores, &simulations).unwrap();
+    assert_eq!(atlas.scores(id).unwrap(), scores);
+    assert_eq!(atlas.simulations(id, "llm:pairs").unwrap(), simulations);
+    assert_eq!(atlas.scored(id.hook, "llm:pairs", &detection, Split::Test).unwrap().len(), 1);
+    assert!(atlas.scored(id.hook, "llm:pairs", PREDICTION, Split::Test).unwrap().is_empty());
+    let values =
+        atlas.score_values(id.hook, "llm:pairs", &detection, "correlation", "top_and_random", Split::Test);
+    assert_eq!(values.unwrap(), [(2, Some(0.9))].into());
+    let by_score = ListQuery { sort: Sort::Score, descending: true, ..ListQuery::default() };
+    let headline = atlas.list(&by_score).unwrap().units.remove(0).explanations.remove(0).score;
+    assert_eq!(headline.as_ref(), Some(&scores[2]));
+    assert_eq!(atlas.progress().unwrap().explainers[0].mean_score, Some(0.3));
 }

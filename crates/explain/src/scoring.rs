@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use glossator_atlas::{Atlas, Excerpt, ExcerptKind, Explanation, Score, Simulation, Split};
+use glossator_atlas::{Atlas, Excerpt, ExcerptKind, Explanation, PREDICTION, Score, Simulation, Split};
 use glossator_model::UnitId;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
@@ -98,7 +98,7 @@ impl<'a> Scorer<'a> {
             let scored = if again {
                 BTreeSet::new()
             } else {
-                self.atlas.scored(units[0].hook, explainer.name(), self.split)?
+                self.atlas.scored(units[0].hook, explainer.name(), PREDICTION, self.split)?
             };
             let is_pending = |unit: &UnitId| explained.contains(&unit.index) && !scored.contains(&unit.index);
             pending.extend(units.iter().map(is_pending));
@@ -148,9 +148,14 @@ impl<'a> Scorer<'a> {
         let calibration = Calibration::fit(&calibrating.pair(&calibrating.predict(predictor)));
         let maximum = self.atlas.profile(unit)?.0.max;
         let scores = Scores::of(&sample.pair(&predictions), calibration, maximum, &self.resampling);
-        let simulations = sample.excerpts.iter().zip(predictions).map(|((_, excerpt), activations)| {
-            Simulation { unit, explainer: explainer.name().to_owned(), window: excerpt.window, activations }
-        });
+        let simulations =
+            sample.excerpts.iter().zip(predictions).map(|((_, excerpt), activations)| Simulation {
+                unit,
+                explainer: explainer.name().to_owned(),
+                scorer: PREDICTION.to_owned(),
+                window: excerpt.window,
+                activations,
+            });
         Ok(Scored {
             simulations: simulations.collect(),
             scores: rows(unit, explainer, self.split, &sample, &scores),
@@ -241,6 +246,7 @@ fn rows(unit: UnitId, explainer: Explainer, split: Split, sample: &Sample, score
             rows.push(Score {
                 unit,
                 explainer: explainer.name().to_owned(),
+                scorer: PREDICTION.to_owned(),
                 metric: metric.to_owned(),
                 sample: name.to_owned(),
                 split,

@@ -63,8 +63,8 @@ fn rows(atlas: &Path) -> Vec<Vec<Value>> {
     let mut rows = Vec::new();
     for query in [
         "SELECT id, unit, explainer, text, body, score FROM explanations ORDER BY id",
-        "SELECT * FROM scores ORDER BY explanation, metric, sample, split",
-        "SELECT * FROM simulations ORDER BY explanation, window",
+        "SELECT * FROM scores ORDER BY explanation, scorer, metric, sample, split",
+        "SELECT * FROM simulations ORDER BY explanation, scorer, window",
         "SELECT id, score, explanation FROM units ORDER BY id",
         "SELECT rowid, name, tokens, explanations FROM unit_search ORDER BY rowid",
     ] {

@@ -126,6 +126,8 @@ pub struct EntryExplanation {
 /// A score with its confidence interval.
 #[derive(Clone, Debug, Serialize)]
 pub struct ScoreDocument {
+    /// Who scored, for example `prediction`.
+    pub scorer: String,
     /// For example `correlation`.
     pub metric: String,
     /// For example `top_and_random`.
@@ -147,6 +149,7 @@ pub struct ScoreDocument {
 impl From<Score> for ScoreDocument {
     fn from(score: Score) -> Self {
         Self {
+            scorer: score.scorer,
             metric: score.metric,
             sample: score.sample,
             split: score.split,

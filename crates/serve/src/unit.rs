@@ -1,7 +1,5 @@
 //! `GET /api/units/{hook}/{index}`: everything about one unit.
 
-use std::collections::BTreeMap;
-
 use glossator_atlas::{
     Atlas, Excerpt, ExcerptKind, Explanation, HistogramBucket, QuantileInterval, Score, Simulation, Split,
     UnitRecord, UnitStatistics, Vocabulary,
@@ -47,7 +45,14 @@ struct ExcerptDocument<'a> {
     max: f32,
     tokens: Vec<&'a str>,
     activations: &'a [f32],
-    simulations: BTreeMap<&'a str, &'a [f32]>,
+    simulations: Vec<SimulationDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct SimulationDocument<'a> {
+    explainer: &'a str,
+    scorer: &'a str,
+    activations: &'a [f32],
 }
 
 #[derive(Serialize)]
@@ -88,6 +93,16 @@ struct SimilarDocument<'a> {
     unit: UnitName,
     cosine: f32,
     text: Option<&'a str>,
+}
+
+impl<'a> From<&'a Simulation> for SimulationDocument<'a> {
+    fn from(simulation: &'a Simulation) -> Self {
+        Self {
+            explainer: &simulation.explainer,
+            scorer: &simulation.scorer,
+            activations: &simulation.activations,
+        }
+    }
 }
 
 /// What the document is made from, as read from the atlas.
@@ -174,9 +189,7 @@ impl UnitEvidence {
             max: excerpt.max,
             tokens: excerpt.tokens.iter().map(|&token| vocabulary.text(token)).collect(),
             activations: &excerpt.activations,
-            simulations: simulated
-                .map(|simulation| (simulation.explainer.as_str(), simulation.activations.as_slice()))
-                .collect(),
+            simulations: simulated.map(SimulationDocument::from).collect(),
         }
     }
 

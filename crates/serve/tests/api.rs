@@ -156,9 +156,10 @@ fn a_unit_comes_with_all_its_evidence() {
     for excerpt in top {
         let length = excerpt["tokens"].as_array().unwrap().len();
         assert_eq!(excerpt["activations"].as_array().unwrap().len(), length);
-        let simulated = excerpt["simulations"].as_object().unwrap();
+        let simulated = excerpt["simulations"].as_array().unwrap();
         assert_eq!(simulated.len(), if excerpt["split"] == "test" { 2 } else { 0 });
-        assert!(simulated.values().all(|values| values.as_array().unwrap().len() == length));
+        assert!(simulated.iter().all(|one| one["scorer"] == "prediction"));
+        assert!(simulated.iter().all(|one| one["activations"].as_array().unwrap().len() == length));
     }
     let share: f64 =
         unit["intervals"].as_array().unwrap().iter().map(|one| one["share"].as_f64().unwrap()).sum();

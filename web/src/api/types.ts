@@ -2,6 +2,8 @@
 
 /** A score with its bootstrap confidence interval; `null` means undefined, never zero. */
 export interface Score {
+  /** Who scored: `prediction` where the explanation itself predicts, or a method with its language model. */
+  scorer: string;
   /** For example `correlation`. */
   metric: string;
   /** The excerpts it was computed on, for example `top_and_random`. */
@@ -116,8 +118,16 @@ export interface Excerpt {
   max: number;
   tokens: string[];
   activations: number[];
-  /** What each explainer predicts, token by token; only excerpts used for scoring have it. */
-  simulations: Record<string, number[]>;
+  /** What explanations predict; only excerpts used for scoring have any. */
+  simulations: Simulation[];
+}
+
+/** What an explanation predicts for an excerpt, token by token. */
+export interface Simulation {
+  explainer: string;
+  /** Who predicts, as in `Score`. */
+  scorer: string;
+  activations: number[];
 }
 
 export interface Interval {

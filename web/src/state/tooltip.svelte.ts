@@ -6,7 +6,8 @@ export interface TokenFacts {
   position: number;
   activation: number;
   scale: number;
-  simulations: Record<string, number>;
+  /** Who predicts, and what. */
+  simulations: [string, number][];
   /** Reached by keyboard: then it is also announced. */
   announced: boolean;
 }

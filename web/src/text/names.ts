@@ -4,6 +4,13 @@ const explainers: Record<string, string> = {
   n2g: "Neuron2Graph",
   "n2g+lookup": "Neuron2Graph, else token lookup",
   lookup: "Token lookup",
+  "llm:pairs": "Words, from token–activation pairs",
+  "llm:max-act": "Words, from marked excerpts",
+  "llm:contrastive": "Words, from excerpts and near misses",
+  "llm:tokens": "Words, from tokens",
+  "llm:logits": "Words, from excerpts and promoted tokens",
+  "llm:n2g": "Words, from Neuron2Graph",
+  "llm:senses": "Words, sense by sense",
 };
 
 const metrics: Record<string, string> = {
@@ -14,6 +21,33 @@ const metrics: Record<string, string> = {
   recall: "Recall of firing",
   f1: "F1 of firing",
 };
+
+/** What the explanation itself predicts, without a language model that reads it. */
+const PREDICTION = "prediction";
+
+const methods: Record<string, string> = {
+  "simulation:grades": "graded",
+  "simulation:one-at-a-time": "graded one at a time",
+  "simulation:json": "answered as JSON",
+};
+
+/** `simulation:grades@MODEL` as “graded by MODEL”; nothing for what predicts itself. */
+export function scorerTitle(scorer: string): string {
+  if (scorer === PREDICTION) return "";
+  const at = scorer.indexOf("@");
+  if (at < 0) return words(scorer);
+  const method = scorer.slice(0, at);
+  return `${methods[method] ?? words(method)} by ${scorer.slice(at + 1)}`;
+}
+
+/** Who predicts activations: the explainer, and who reads its explanation if it is in words. */
+export function predictorTitle({ explainer, scorer }: { explainer: string; scorer: string }): string {
+  const reader = scorerTitle(scorer);
+  return reader === "" ? explainerTitle(explainer) : `${explainerTitle(explainer)}, ${reader}`;
+}
+
+/** Whether a scorer's correlation is that of predicted activations. */
+export const predicts = (scorer: string): boolean => scorer === PREDICTION || scorer.startsWith("simulation:");
 
 /** Order of showing: explanations first, the baseline that they are compared with last. */
 export const byInterest = (a: string, b: string): number =>

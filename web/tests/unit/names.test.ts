@@ -1,7 +1,21 @@
 import { expect, test } from "vitest";
-import { hookTitle } from "../../src/text/names";
+import { hookTitle, predictorTitle, predicts, scorerTitle } from "../../src/text/names";
 
 test("features are named by the place they read", () => {
   expect(hookTitle("blocks.15.hook_resid_post.hook_sae_acts_post")).toBe("blocks.15.hook_resid_post features");
   expect(hookTitle("blocks.15.hook_resid_post")).toBe("blocks.15.hook_resid_post");
+});
+
+test("a scorer is named with the model behind it", () => {
+  expect(scorerTitle("prediction")).toBe("");
+  expect(scorerTitle("simulation:grades@org/model@q4")).toBe("graded by org/model@q4");
+  expect(scorerTitle("detection@m")).toBe("detection by m");
+  expect(predictorTitle({ explainer: "lookup", scorer: "prediction" })).toBe("Token lookup");
+  expect(predictorTitle({ explainer: "n2g", scorer: "simulation:json@m" })).toBe("Neuron2Graph, answered as JSON by m");
+});
+
+test("only predictions and simulations predict activations", () => {
+  expect(["prediction", "simulation:json@m", "detection@m", "empty:simulation:json@m"].map(predicts)).toEqual(
+    [true, true, false, false],
+  );
 });

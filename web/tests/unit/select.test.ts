@@ -12,6 +12,7 @@ function unit(index: number, score: number | null | undefined, tokens: string[] 
             explainer: "n2g",
             text: `gloss ${index}`,
             score: {
+              scorer: "prediction",
               metric: "correlation",
               sample: "top_and_random",
               split: "test" as const,

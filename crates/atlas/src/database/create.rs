@@ -26,13 +26,17 @@ CREATE TABLE explanations (
     text TEXT NOT NULL, body TEXT NOT NULL, seconds REAL, score REAL, UNIQUE (unit, explainer)) STRICT;
 CREATE TABLE scores (
     explanation INTEGER NOT NULL REFERENCES explanations ON DELETE CASCADE,
-    metric TEXT NOT NULL, sample TEXT NOT NULL, split TEXT NOT NULL,
+    scorer TEXT NOT NULL, metric TEXT NOT NULL, sample TEXT NOT NULL, split TEXT NOT NULL,
     value REAL, low REAL, high REAL, tokens INTEGER NOT NULL, remark TEXT,
-    PRIMARY KEY (explanation, metric, sample, split)) STRICT, WITHOUT ROWID;
+    PRIMARY KEY (explanation, scorer, metric, sample, split)) STRICT, WITHOUT ROWID;
 CREATE TABLE simulations (
     explanation INTEGER NOT NULL REFERENCES explanations ON DELETE CASCADE,
-    window INTEGER NOT NULL, activations BLOB NOT NULL,
-    PRIMARY KEY (explanation, window)) STRICT, WITHOUT ROWID;
+    scorer TEXT NOT NULL, window INTEGER NOT NULL, activations BLOB NOT NULL,
+    PRIMARY KEY (explanation, scorer, window)) STRICT, WITHOUT ROWID;
+CREATE TABLE calls (
+    unit INTEGER NOT NULL REFERENCES units, explainer TEXT NOT NULL, scorer TEXT NOT NULL, split TEXT NOT NULL,
+    requests INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
+    failures TEXT NOT NULL, PRIMARY KEY (unit, explainer, scorer, split)) STRICT, WITHOUT ROWID;
 CREATE VIRTUAL TABLE unit_search USING fts5(name, tokens, explanations, tokenize = 'unicode61');
 ";
 

@@ -11,7 +11,7 @@ use super::lookup::unit_row;
 use super::{Database, from_blob, natural, to_blob};
 use crate::error::{AtPath, AtlasError};
 use crate::excerpt::Split;
-use crate::explanation::{Explanation, HEADLINE, Score, Simulation};
+use crate::explanation::{Explanation, HEADLINE, PREDICTION, SIMULATION, Score, Simulation};
 
 /// Most bytes of simulated activations that are read for one window.
 const MAX_BLOB: i64 = 4 << 20;
@@ -73,25 +73,27 @@ impl Database {
             .collect()
     }
 
-    /// The value of one metric on one sample and split, for the units of a hook point whose explanation by `explainer`
+    /// The value of one scorer's metric on one sample and split, for the units of a hook point whose explanation by `explainer`
     /// has that score.
     pub(crate) fn score_values(
         &self,
         hook: &str,
         explainer: &str,
-        [metric, sample, split]: [&str; 3],
+        [scorer, metric, sample, split]: [&str; 4],
     ) -> Result<BTreeMap<u32, Option<f64>>, AtlasError> {
         let connection = self.lock();
         let mut statement = connection
             .prepare_cached(
                 "SELECT u.idx, s.value FROM hooks h JOIN units u USING (hook)
                  JOIN explanations e ON e.unit = u.id AND e.explainer = ?2
-                 JOIN scores s ON s.explanation = e.id AND s.metric = ?3 AND s.sample = ?4 AND s.split = ?5
+                 JOIN scores s ON s.explanation = e.id
+                     AND s.scorer = ?3 AND s.metric = ?4 AND s.sample = ?5 AND s.split = ?6
                  WHERE h.name = ?1",
             )
             .at(&self.path)?;
-        let rows = statement
-            .query_map(params![hook, explainer, metric, sample, split], |row| Ok((row.get(0)?, row.get(1)?)));
+        let rows = statement.query_map(params![hook, explainer, scorer, metric, sample, split], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        });
         rows.and_then(Iterator::collect).at(&self.path)
     }
 
@@ -101,61 +103,62 @@ impl Database {
         let Some(id) = unit_row(&connection, unit).at(&self.path)? else { return Ok(Vec::new()) };
         let mut statement = connection
             .prepare_cached(
-                "SELECT explainer, metric, sample, split, value, low, high, tokens, remark
+                "SELECT explainer, scorer, metric, sample, split, value, low, high, tokens, remark
                  FROM scores JOIN explanations ON id = explanation WHERE unit = ?1
-                 ORDER BY explainer, metric, sample, split",
+                 ORDER BY explainer, scorer, metric, sample, split",
             )
             .at(&self.path)?;
         let rows = statement.query_map([id], |row| score(unit, row)).and_then(Iterator::collect);
         rows.at(&self.path)
     }
 
-    /// The simulations of a unit by one explainer, by window.
+    /// The simulations of a unit's explanation by one explainer, by scorer and window.
     pub(crate) fn simulations(&self, unit: UnitId, explainer: &str) -> Result<Vec<Simulation>, AtlasError> {
         let connection = self.lock();
         let Some(id) = unit_row(&connection, unit).at(&self.path)? else { return Ok(Vec::new()) };
         let mut statement = connection
             .prepare_cached(
-                "SELECT window, activations FROM simulations JOIN explanations ON id = explanation
-                 WHERE unit = ?1 AND explainer = ?2 AND length(activations) <= ?3 ORDER BY window",
+                "SELECT scorer, window, activations FROM simulations JOIN explanations ON id = explanation
+                 WHERE unit = ?1 AND explainer = ?2 AND length(activations) <= ?3 ORDER BY scorer, window",
             )
             .at(&self.path)?;
         let rows = statement.query_map(params![id, explainer, MAX_BLOB], |row| {
-            Ok((row.get(0)?, from_blob(row.get_ref(1)?.as_blob()?)))
+            Ok((row.get(0)?, row.get(1)?, from_blob(row.get_ref(2)?.as_blob()?)))
         });
-        let rows: Vec<(u32, Option<Vec<f32>>)> = rows.and_then(Iterator::collect).at(&self.path)?;
+        let rows: Vec<(String, u32, Option<Vec<f32>>)> = rows.and_then(Iterator::collect).at(&self.path)?;
         rows.into_iter()
-            .map(|(window, activations)| {
+            .map(|(scorer, window, activations)| {
                 let activations = activations.ok_or_else(|| {
                     self.broken(format!("the simulation of {unit} in window {window} is cut"))
                 })?;
-                Ok(Simulation { unit, explainer: explainer.to_owned(), window, activations })
+                Ok(Simulation { unit, explainer: explainer.to_owned(), scorer, window, activations })
             })
             .collect()
     }
 
-    /// Indices of the units of a hook point that an explainer has explained (`scored`: and that have scores on this
-    /// split).
+    /// Indices of the units of a hook point that an explainer has explained (`scored`: and that have scores by
+    /// this scorer on this split).
     pub(crate) fn done(
         &self,
         hook: &str,
         explainer: &str,
-        scored: Option<Split>,
+        scored: Option<(&str, Split)>,
     ) -> Result<BTreeSet<u32>, AtlasError> {
         let connection = self.lock();
         let mut statement = connection
             .prepare_cached(
                 "SELECT idx FROM explanations e JOIN units u ON u.id = e.unit JOIN hooks h USING (hook)
                  WHERE h.name = ?1 AND e.explainer = ?2
-                 AND (?3 IS NULL OR EXISTS (SELECT 1 FROM scores WHERE explanation = e.id AND split = ?3))",
+                 AND (?3 IS NULL OR EXISTS
+                     (SELECT 1 FROM scores WHERE explanation = e.id AND scorer = ?3 AND split = ?4))",
             )
             .at(&self.path)?;
-        let split = scored.map(|split| split.to_string());
-        let rows = statement.query_map(params![hook, explainer, split], |row| row.get(0));
+        let (scorer, split) = scored.map(|(scorer, split)| (scorer, split.to_string())).unzip();
+        let rows = statement.query_map(params![hook, explainer, scorer, split], |row| row.get(0));
         rows.and_then(Iterator::collect).at(&self.path)
     }
 
-    fn known_unit(&self, connection: &Connection, unit: UnitId) -> Result<i64, AtlasError> {
+    pub(super) fn known_unit(&self, connection: &Connection, unit: UnitId) -> Result<i64, AtlasError> {
         let found = unit_row(connection, unit).at(&self.path)?;
         found.ok_or_else(|| AtlasError::UnknownUnit {
             unit: unit.to_string(),
@@ -189,13 +192,17 @@ impl Database {
 }
 
 /// Begins to write. Waiting for another writer happens here, before anything was read.
-fn begin(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
+pub(super) fn begin(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
     connection.transaction_with_behavior(TransactionBehavior::Immediate)
 }
 
 fn put_explanation(connection: &Connection, unit: i64, explanation: &Explanation) -> rusqlite::Result<()> {
     connection
         .prepare_cached("DELETE FROM explanations WHERE unit = ?1 AND explainer = ?2")?
+        .execute(params![unit, explanation.explainer])?;
+    // What was asked to score the one that goes; what was asked to make the new one is stored before it.
+    connection
+        .prepare_cached("DELETE FROM calls WHERE unit = ?1 AND explainer = ?2 AND scorer <> ''")?
         .execute(params![unit, explanation.explainer])?;
     connection
         .prepare_cached(
@@ -215,18 +222,19 @@ fn put_score(connection: &Connection, explanation: i64, score: &Score) -> rusqli
     // SQLite would store an undefined float as NULL silently; here it is made explicit.
     let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
     connection
-        .prepare_cached("INSERT OR REPLACE INTO scores VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
+        .prepare_cached("INSERT OR REPLACE INTO scores VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?
         .execute(params![
-        explanation,
-        score.metric,
-        score.sample,
-        score.split.to_string(),
-        finite(score.value),
-        finite(score.low),
-        finite(score.high),
-        score.tokens as i64,
-        score.remark
-    ])?;
+            explanation,
+            score.scorer,
+            score.metric,
+            score.sample,
+            score.split.to_string(),
+            finite(score.value),
+            finite(score.low),
+            finite(score.high),
+            score.tokens as i64,
+            score.remark
+        ])?;
     Ok(())
 }
 
@@ -235,43 +243,53 @@ fn put_simulation(
     explanation: i64,
     simulation: &Simulation,
 ) -> rusqlite::Result<()> {
-    connection.prepare_cached("INSERT OR REPLACE INTO simulations VALUES (?1, ?2, ?3)")?.execute(params![
-        explanation,
-        simulation.window,
-        to_blob(&simulation.activations)
-    ])?;
+    connection.prepare_cached("INSERT OR REPLACE INTO simulations VALUES (?1, ?2, ?3, ?4)")?.execute(
+        params![explanation, simulation.scorer, simulation.window, to_blob(&simulation.activations)],
+    )?;
     Ok(())
 }
 
-/// A score from the columns explainer, metric, sample, split, value, low, high, tokens, remark.
+/// A score from the columns explainer, scorer, metric, sample, split, value, low, high, tokens, remark.
 pub(super) fn score(unit: UnitId, row: &Row<'_>) -> rusqlite::Result<Score> {
-    let split = row.get_ref(3)?.as_str()?.parse().map_err(|error: String| {
-        rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, error.into())
-    })?;
+    let split = split(row, 4)?;
     Ok(Score {
         unit,
         explainer: row.get(0)?,
-        metric: row.get(1)?,
-        sample: row.get(2)?,
+        scorer: row.get(1)?,
+        metric: row.get(2)?,
+        sample: row.get(3)?,
         split,
-        value: row.get(4)?,
-        low: row.get(5)?,
-        high: row.get(6)?,
-        tokens: natural(row, 7)?,
-        remark: row.get(8)?,
+        value: row.get(5)?,
+        low: row.get(6)?,
+        high: row.get(7)?,
+        tokens: natural(row, 8)?,
+        remark: row.get(9)?,
     })
+}
+
+/// A split from a column.
+pub(super) fn split(row: &Row<'_>, column: usize) -> rusqlite::Result<Split> {
+    row.get_ref(column)?.as_str()?.parse().map_err(|error: String| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, error.into())
+    })
+}
+
+/// The scorers whose scores are headlines, as a condition on `scores s`; the first by name counts.
+pub(super) fn simulates() -> String {
+    format!("(s.scorer = '{PREDICTION}' OR s.scorer GLOB '{SIMULATION}*')")
 }
 
 /// Brings a unit's list entry up to date with its explanations. An explanation's headline score is that on the test
 /// split where it is defined, else that on the valid split; the unit shows the best of them.
 fn refresh_scores(connection: &Connection, unit: i64) -> rusqlite::Result<()> {
     connection
-        .prepare_cached(
+        .prepare_cached(&format!(
             "UPDATE explanations SET score = (
-                SELECT value FROM scores WHERE explanation = id AND metric = ?2 AND sample = ?3
-                AND value IS NOT NULL ORDER BY split = 'test' DESC, split LIMIT 1)
+                SELECT value FROM scores s WHERE explanation = id AND {} AND metric = ?2 AND sample = ?3
+                AND value IS NOT NULL ORDER BY split = 'test' DESC, split, scorer LIMIT 1)
              WHERE unit = ?1",
-        )?
+            simulates()
+        ))?
         .execute(params![unit, HEADLINE.0, HEADLINE.1])?;
     connection
         .prepare_cached(

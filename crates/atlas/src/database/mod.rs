@@ -3,6 +3,7 @@
 //! The tables are made once when the atlas is finalised; explainers and scorers add to theirs. Foreign
 //! text is only ever bound, never spliced into SQL.
 
+mod calls;
 mod create;
 mod ledger;
 mod list;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use glossator_model::UnitId;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::ledger::score;
+use super::ledger::{score, simulates};
 use super::lookup::unit_row;
 use super::{Database, natural};
 use crate::error::{AtPath, AtlasError};
@@ -64,15 +64,18 @@ impl Database {
 
 /// A unit's explanations by explainer, each with its headline score.
 pub(super) fn headlines(connection: &Connection, id: i64, unit: UnitId) -> rusqlite::Result<Vec<Headline>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT e.explainer, s.metric, s.sample, s.split, s.value, s.low, s.high, s.tokens, s.remark, e.text
-         FROM explanations e LEFT JOIN scores s ON s.explanation = e.id AND s.metric = ?2 AND s.sample = ?3
-         WHERE e.unit = ?1 ORDER BY e.explainer, s.value IS NULL, s.split = 'test' DESC, s.split",
-    )?;
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT e.explainer, s.scorer, s.metric, s.sample, s.split, s.value, s.low, s.high, s.tokens, s.remark,
+             e.text
+         FROM explanations e
+         LEFT JOIN scores s ON s.explanation = e.id AND {} AND s.metric = ?2 AND s.sample = ?3
+         WHERE e.unit = ?1 ORDER BY e.explainer, s.value IS NULL, s.split = 'test' DESC, s.split, s.scorer",
+        simulates()
+    ))?;
     let rows = statement.query_map(params![id, HEADLINE.0, HEADLINE.1], |row| {
         let scored = row.get::<_, Option<String>>(1)?.is_some();
         let score = if scored { Some(score(unit, row)?) } else { None };
-        Ok(Headline { explainer: row.get(0)?, text: row.get(9)?, score })
+        Ok(Headline { explainer: row.get(0)?, text: row.get(10)?, score })
     })?;
     let mut headlines: Vec<Headline> = rows.collect::<rusqlite::Result<_>>()?;
     headlines.dedup_by(|later, earlier| later.explainer == earlier.explainer);

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{TEXTS, noise};
 use crate::error::AtlasError;
 use crate::excerpt::{Excerpt, ExcerptKind, Split};
-use crate::explanation::{Explanation, Score, Simulation};
+use crate::explanation::{Explanation, PREDICTION, Score, Simulation};
 use crate::reader::Atlas;
 
 /// Metrics and samples that are scored.
@@ -69,6 +69,7 @@ fn score(unit: UnitId, explainer: &str, metric: &str, sample: &str) -> Score {
     Score {
         unit,
         explainer: explainer.to_owned(),
+        scorer: PREDICTION.to_owned(),
         metric: metric.to_owned(),
         sample: sample.to_owned(),
         split: Split::Test,
@@ -95,6 +96,7 @@ fn simulation(unit: UnitId, explainer: &str, excerpt: &Excerpt) -> Simulation {
     Simulation {
         unit,
         explainer: explainer.to_owned(),
+        scorer: PREDICTION.to_owned(),
         window: excerpt.window,
         activations: excerpt.tokens.iter().map(predict).collect(),
     }

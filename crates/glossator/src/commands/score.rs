@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use glossator_atlas::{Atlas, Split};
+use glossator_atlas::{Atlas, PREDICTION, Split};
 use glossator_explain::Selector;
 use glossator_explain::explaining::Explainer;
 use glossator_explain::scoring::Scorer;
@@ -112,7 +112,7 @@ impl Score {
             let hook = units[0].hook;
             for &explainer in &self.explainer {
                 let values = |metric: &str, sample: &str| {
-                    atlas.score_values(hook, explainer.name(), metric, sample, self.split)
+                    atlas.score_values(hook, explainer.name(), PREDICTION, metric, sample, self.split)
                 };
                 let headline = values("correlation", "top_and_random")?;
                 let columns = [
