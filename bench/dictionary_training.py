@@ -1,13 +1,21 @@
-"""Times the training step of TopK dictionaries in sparsify, dictionary_learning, SAELens and ours, on the same rows.
+"""Times the training steps of dictionaries in sparsify, dictionary_learning, SAELens and ours, on the same rows.
 
-Every program trains on the rows of one safetensors file in their order, k = 32, AuxK on, Adam at one constant learning
-rate, unit-norm decoder where the program knows one, batch 4096; the last batch is held out. Printed are tokens/s of the
-step alone (median over steps, the first two left out), the peak memory of the process, and after all steps the explained
-variance 1 - sum |x - x'|^2 / sum |x - mean x|^2 and the L0 on the held-out rows.
+Every program trains on the rows of one safetensors file in their order, batch 4096, Adam at one constant learning rate;
+the last batch is held out. Printed are tokens/s of the step alone (median over steps, the first two left out), the peak
+memory of the process, and after all steps the explained variance 1 - sum |x - x'|^2 / sum |x - mean x|^2 and the L0 on
+the held-out rows.
+
+TopK: k = 32, AuxK on, unit-norm decoder where the program knows one.
+
+ReLU + L1: on the first 512 coordinates, from a dictionary that all programs begin with: TopK (k = 64) trained by ours on
+the rows once, biases lowered by the threshold it ended with, so that about 64 latents are active. All minimise
+|x - x'|^2 + coefficient * sum f; dictionary_learning and ours keep decoder rows at norm 1, SAELens weighs f by their norm.
+"random start" is ours and theirs from each program's own initialisation, where half of all latents are active.
 
 Each program runs in a process of its own, one after the other.
 
-Usage: dictionary_training.py ROWS.safetensors OURS [LATENTS...]   where OURS is the built example `training_comparison`
+Usage: dictionary_training.py ROWS.safetensors OURS [PART...]   where OURS is the built example `training_comparison` and a
+part is topk:LATENTS or l1:LATENTS (default: topk:4096 topk:16384 l1:4096 l1:32768)
 """
 
 from __future__ import annotations
@@ -18,10 +26,28 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from dataclasses import dataclass
 
 BATCH, K, RATE = 4096, 32, 5e-4
-PEERS = ["sparsify", "dictionary_learning", "sae_lens"]
+L1_WIDTH, L1_START_K, L1_RATE = 512, 64, 1e-4
+# The coefficient as a share of the mean norm of centred rows: what holds L0 near the start's.
+L1_SHARE = 0.04
+L1_STEPS = {4096: 12, 32768: 6}
+PEERS = {"topk": ["sparsify", "dictionary_learning", "sae_lens"], "l1": ["dictionary_learning", "sae_lens"]}
+
+
+@dataclass
+class Task:
+    """What one program is to train."""
+
+    kind: str
+    path: str
+    latents: int
+    steps: int
+    coefficient: float = 0.0
+    start: str = ""
 
 
 def rows_of(path: str):
@@ -33,14 +59,14 @@ def rows_of(path: str):
     return tensors[name].flatten(0, -2).float()
 
 
-def sparsify_steps(d: int, latents: int, steps: int):
+def sparsify_steps(task: Task, d: int, start: dict):
     """SparseCoder with the inner loop of sparsify's Trainer, with Adam."""
     import torch
     from sparsify import SparseCoder, SparseCoderConfig
 
-    coder = SparseCoder(d, SparseCoderConfig(num_latents=latents, k=K), device="cpu", dtype=torch.float32)
+    coder = SparseCoder(d, SparseCoderConfig(num_latents=task.latents, k=K), device="cpu", dtype=torch.float32)
     optimizer = torch.optim.Adam(coder.parameters(), lr=RATE)
-    idle = torch.zeros(latents, dtype=torch.long)
+    idle = torch.zeros(task.latents, dtype=torch.long)
 
     def step(x):
         out = coder(x, dead_mask=idle > 10_000_000)
@@ -49,7 +75,7 @@ def sparsify_steps(d: int, latents: int, steps: int):
         optimizer.step()
         optimizer.zero_grad()
         coder.set_decoder_norm_to_unit_norm()
-        fired = torch.zeros(latents, dtype=torch.bool)
+        fired = torch.zeros(task.latents, dtype=torch.bool)
         fired[out.latent_indices.flatten()] = True
         idle.add_(len(x))
         idle[fired] = 0
@@ -61,13 +87,23 @@ def sparsify_steps(d: int, latents: int, steps: int):
     return step, reconstruct
 
 
-def dictionary_learning_steps(d: int, latents: int, steps: int):
-    """TopKTrainer.update."""
+def dictionary_learning_steps(task: Task, d: int, start: dict):
+    """TopKTrainer.update, or StandardTrainer.update."""
+    from dictionary_learning.trainers.standard import StandardTrainer
     from dictionary_learning.trainers.top_k import TopKTrainer
 
-    trainer = TopKTrainer(
-        steps=steps, activation_dim=d, dict_size=latents, k=K, layer=0, lm_name="", lr=RATE, warmup_steps=0, device="cpu"
+    common = dict(
+        steps=task.steps, activation_dim=d, dict_size=task.latents, layer=0, lm_name="", warmup_steps=0, device="cpu"
     )
+    if task.kind == "topk":
+        trainer = TopKTrainer(k=K, lr=RATE, **common)
+    else:
+        trainer = StandardTrainer(l1_penalty=task.coefficient, sparsity_warmup_steps=None, lr=L1_RATE, **common)
+    if start:
+        trainer.ae.encoder.weight.data.copy_(start["encoder"])
+        trainer.ae.encoder.bias.data.copy_(start["encoder_bias"])
+        trainer.ae.decoder.weight.data.copy_(start["decoder"].T)
+        trainer.ae.bias.data.copy_(start["decoder_bias"])
     count = iter(range(10**9))
 
     def reconstruct(x):
@@ -77,15 +113,25 @@ def dictionary_learning_steps(d: int, latents: int, steps: int):
     return lambda x: trainer.update(next(count), x), reconstruct
 
 
-def sae_lens_steps(d: int, latents: int, steps: int):
+def sae_lens_steps(task: Task, d: int, start: dict):
     """SAETrainer.step."""
     from sae_lens.config import SAETrainerConfig
+    from sae_lens.saes.standard_sae import StandardTrainingSAE, StandardTrainingSAEConfig
     from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
     from sae_lens.training.sae_trainer import SAETrainer
 
-    sae = TopKTrainingSAE(TopKTrainingSAEConfig(d_in=d, d_sae=latents, k=K, device="cpu"))
+    if task.kind == "topk":
+        sae, rate = TopKTrainingSAE(TopKTrainingSAEConfig(d_in=d, d_sae=task.latents, k=K, device="cpu")), RATE
+    else:
+        config = StandardTrainingSAEConfig(d_in=d, d_sae=task.latents, l1_coefficient=task.coefficient, device="cpu")
+        sae, rate = StandardTrainingSAE(config), L1_RATE
+    if start:
+        sae.W_enc.data.copy_(start["encoder"].T)
+        sae.b_enc.data.copy_(start["encoder_bias"])
+        sae.W_dec.data.copy_(start["decoder"])
+        sae.b_dec.data.copy_(start["decoder_bias"])
     config = SAETrainerConfig(
-        total_training_samples=steps * BATCH, train_batch_size_samples=BATCH, lr=RATE, lr_end=RATE, device="cpu"
+        total_training_samples=task.steps * BATCH, train_batch_size_samples=BATCH, lr=rate, lr_end=rate, device="cpu"
     )
     trainer = SAETrainer(config, sae, data_provider=iter(()))
 
@@ -101,25 +147,28 @@ def sae_lens_steps(d: int, latents: int, steps: int):
     return step, reconstruct
 
 
-def run_peer(name: str, path: str, latents: int) -> None:
+MAKERS = {
+    "sparsify": sparsify_steps,
+    "dictionary_learning": dictionary_learning_steps,
+    "sae_lens": sae_lens_steps,
+}
+
+
+def run_peer(name: str, task: Task) -> None:
     """Trains one program and prints what was seen as JSON."""
     import torch
+    from safetensors.torch import load_file
 
     torch.manual_seed(0)
-    rows = rows_of(path)
-    batches = rows[: len(rows) // BATCH * BATCH].split(BATCH)
-    *training, held_out = batches
-    makers = {
-        "sparsify": sparsify_steps,
-        "dictionary_learning": dictionary_learning_steps,
-        "sae_lens": sae_lens_steps,
-    }
-    step, reconstruct = makers[name](rows.shape[1], latents, len(training))
+    rows = rows_of(task.path)
+    *training, held_out = rows[: len(rows) // BATCH * BATCH].split(BATCH)
+    training = training[: task.steps]
+    step, reconstruct = MAKERS[name](task, rows.shape[1], load_file(task.start) if task.start else {})
     seconds = []
     for batch in training:
-        start = time.perf_counter()
+        begin = time.perf_counter()
         step(batch)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.perf_counter() - begin)
     with torch.no_grad():
         found, l0 = reconstruct(held_out)
         rest = (held_out - found).pow(2).sum() / (held_out - held_out.mean(0)).pow(2).sum()
@@ -140,26 +189,61 @@ def report_of(command: list[str]) -> dict:
     return json.loads(output.stdout.strip().splitlines()[-1])
 
 
+def compare(title: str, ours: str, task: Task) -> None:
+    """Runs every program on one task and prints a table."""
+    print(title)
+    print(f"{'':<22}{'tokens/s':>10}{'peak MB':>10}{'explained':>11}{'L0':>7}")
+    objective, rate = (f"topk:{K}", RATE) if task.kind == "topk" else (f"l1:{task.coefficient}", L1_RATE)
+    own = [ours, task.path, str(task.latents), objective, str(rate)]
+    rest = [str(task.steps), *([task.start] if task.start else [])]
+    commands = {"ours": [*own, "bf16", *rest], "ours, f32": [*own, "f32", *rest]}
+    for peer in PEERS[task.kind]:
+        commands[peer] = [sys.executable, __file__, "--peer", peer, json.dumps(vars(task))]
+    speeds = {}
+    for name, command in commands.items():
+        seen = report_of(command)
+        speeds[name] = seen["tokens_per_second"]
+        again = f"   {seen['selected_again']} rows selected twice" if seen.get("selected_again") else ""
+        print(
+            f"{name:<22}{seen['tokens_per_second']:>10.0f}{seen['peak_megabytes']:>10.0f}"
+            f"{seen['explained_variance']:>11.4f}{seen['l0']:>7.1f}{again}",
+            flush=True,
+        )
+    fastest = max(PEERS[task.kind], key=speeds.__getitem__)
+    print(f"ours is {speeds['ours'] / speeds[fastest]:.1f} x the fastest peer, {fastest}\n", flush=True)
+
+
+def compare_l1(ours: str, path: str, latents: int, directory: str) -> None:
+    """ReLU + L1 from a sparse start, and from random ones."""
+    from safetensors.torch import save_file
+
+    rows = rows_of(path)[:, :L1_WIDTH].contiguous()
+    narrow, start = f"{directory}/narrow.safetensors", f"{directory}/start{latents}.safetensors"
+    save_file({"rows": rows}, narrow)
+    coefficient = round(L1_SHARE * float((rows - rows.mean(0)).norm(dim=1).mean()), 4)
+    subprocess.run([ours, "--start", start, narrow, str(latents), str(L1_START_K)], check=True)
+    steps = L1_STEPS.get(latents, 6)
+    title = f"ReLU + L1, {L1_WIDTH} -> {latents}, coefficient {coefficient}, learning rate {L1_RATE}, {steps} steps"
+    compare(f"{title}, sparse start", ours, Task("l1", narrow, latents, steps, coefficient, start))
+    compare(f"{title}, random start", ours, Task("l1", narrow, latents, steps, coefficient))
+
+
 def main() -> None:
-    """The table."""
-    path, ours, *sizes = sys.argv[1:]
-    for latents in map(int, sizes or ["4096", "16384"]):
-        print(f"{latents} latents, k {K}, batch {BATCH}, learning rate {RATE}")
-        print(f"{'':<22}{'tokens/s':>10}{'peak MB':>10}{'explained':>11}{'L0':>7}")
-        commands = {"ours, bf16 selection": [ours, path, str(latents), str(K), str(RATE), "bf16"]}
-        commands["ours, f32"] = [ours, path, str(latents), str(K), str(RATE), "f32"]
-        commands |= {peer: [sys.executable, __file__, "--peer", peer, path, str(latents)] for peer in PEERS}
-        for name, command in commands.items():
-            seen = report_of(command)
-            print(
-                f"{name:<22}{seen['tokens_per_second']:>10.0f}{seen['peak_megabytes']:>10.0f}"
-                f"{seen['explained_variance']:>11.4f}{seen['l0']:>7.1f}",
-                flush=True,
-            )
+    """The tables."""
+    path, ours, *parts = sys.argv[1:]
+    for part in parts or ["topk:4096", "topk:16384", "l1:4096", "l1:32768"]:
+        kind, latents = part.split(":")
+        if kind == "topk":
+            steps = len(rows_of(path)) // BATCH - 1
+            title = f"TopK, {latents} latents, k {K}, batch {BATCH}, learning rate {RATE}, {steps} steps"
+            compare(title, ours, Task("topk", path, int(latents), steps))
+        else:
+            with tempfile.TemporaryDirectory() as directory:
+                compare_l1(ours, path, int(latents), directory)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "--peer":
-        run_peer(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+        run_peer(sys.argv[2], Task(**json.loads(sys.argv[3])))
     else:
         main()

@@ -11,7 +11,7 @@ use std::time::Instant;
 use glossator_dictionary::training::{
     Auxiliary, Batch, Objective, Parameters, Random, Recipe, Trainer, initialise,
 };
-use glossator_kernels::sparse_coding::Adam;
+use glossator_kernels::sparse_coding::{Adam, SelectionPrecision};
 use glossator_kernels::{PackedMatrix, Precision, Product, Threads, cpu_description, measured_peak, top_k};
 
 const D: usize = 576;
@@ -79,7 +79,8 @@ fn report(latents: usize, k: usize, precision: Precision, half_dead: bool, peak:
     let bound = peak / (2 * D * latents) as f64;
     let rate = |seconds: f64| ROWS as f64 / seconds;
     println!(
-        "{latents} latents, k {k}, {precision:?}: {:.0} tokens/s (median {:.0}), {:.0} % of the bound {bound:.0}",
+        "{latents} latents, k {k}, {:?}: {:.0} tokens/s (median {:.0}), {:.0} % of the bound {bound:.0}",
+        SelectionPrecision::fastest(precision),
         rate(best),
         rate(median),
         100.0 * rate(best) / bound
@@ -87,8 +88,11 @@ fn report(latents: usize, k: usize, precision: Precision, half_dead: bool, peak:
     println!("  {parts:.1?}");
     if let Some(seen) = last {
         println!(
-            "  explained variance {:.3}, L0 {:.1}, dead {}",
-            seen.explained_variance, seen.l0, seen.dead
+            "  explained variance {:.3}, L0 {:.1}, dead {}, rows selected twice {}",
+            seen.explained_variance,
+            seen.l0,
+            seen.dead,
+            trainer.selected_again()
         );
     }
     let recall = recall(&mut trainer, &mut parameters, &batches[0], k);

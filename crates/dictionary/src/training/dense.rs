@@ -5,7 +5,9 @@
 //! gradients are rows: Fᵀ = max(E Uᵀ + b, 0), `δᵀ = [Fᵀ > 0] (s D eᵀ + penalty)`, ∂D = s Fᵀ e, ∂E = δᵀ U. The activations
 //! are computed twice rather than kept.
 
-use glossator_kernels::{Activation, Buffer, Outputs, PackedMatrix, Precision, Product, Threads};
+use glossator_kernels::{
+    Activation, Buffer, Operand, Outputs, PackedMatrix, Precision, Product, Threads, bf16, narrow,
+};
 use rayon::prelude::*;
 
 use super::gradients::{LatentGradient, column_sums};
@@ -21,13 +23,48 @@ const CHUNK: usize = 512;
 #[derive(Debug, Default)]
 pub(super) struct DensePass {
     errors: Buffer<f32>,
-    activations: Buffer<f32>,
-    along: Buffer<f32>,
+    inputs: Buffer<bf16>,
+    activations: Values,
+    along: Values,
+}
+
+/// A chunk's values, and the same rounded where products are made in bf16.
+#[derive(Debug, Default)]
+struct Values {
+    wide: Buffer<f32>,
+    narrow: Buffer<bf16>,
+}
+
+impl Values {
+    /// The rows of `count` latents, wide and narrow; the narrow ones are empty in f32.
+    fn rows<'a>(
+        &'a mut self,
+        batch: &PackedBatch,
+        count: usize,
+    ) -> impl IndexedParallelIterator<Item = (&'a mut [f32], &'a mut [bf16])> {
+        let narrow_row = if batch.precision == Precision::Bf16 { batch.rows } else { 0 };
+        let narrow = self.narrow.sized(count * narrow_row);
+        let narrow: Vec<&mut [bf16]> = if narrow_row > 0 {
+            narrow.chunks_exact_mut(narrow_row).collect()
+        } else {
+            (0..count).map(|_| Default::default()).collect()
+        };
+        self.wide.sized(count * batch.rows).par_chunks_exact_mut(batch.rows).zip(narrow)
+    }
+
+    /// The first `count` values as products read them.
+    fn operand(&self, precision: Precision, count: usize) -> Operand<'_> {
+        match precision {
+            Precision::F32 => Operand::F32(&self.wide.as_slice()[..count]),
+            Precision::Bf16 => Operand::Bf16(&self.narrow.as_slice()[..count]),
+        }
+    }
 }
 
 /// The batch packed for products with a chunk's weights.
 struct PackedBatch {
     rows: usize,
+    precision: Precision,
     inputs: PackedMatrix,
     errors: PackedMatrix,
     inputs_transposed: PackedMatrix,
@@ -125,20 +162,32 @@ impl DensePass {
                 *error = bias - target;
             }
         }
+        let inputs = match precision {
+            Precision::F32 => Operand::F32(centred),
+            Precision::Bf16 => {
+                let inputs = self.inputs.sized(centred.len());
+                inputs
+                    .par_chunks_mut(d_input)
+                    .zip(centred.par_chunks(d_input))
+                    .for_each(|(to, from)| narrow(from, to));
+                Operand::Bf16(inputs)
+            }
+        };
         for first in (0..latents).step_by(CHUNK) {
             let count = CHUNK.min(latents - first);
             let encoder = &parameters.encoder.weights[first * d_input..][..count * d_input];
             let encoder = PackedMatrix::pack(encoder, count, d_input, precision);
             let bias = &parameters.encoder_bias.weights[first..][..count];
-            let activations = self.activations.sized(rows * count);
-            Product::new(&encoder).bias(Some(bias)).threads(Threads::All).run_activated(
-                Activation::Relu,
-                centred,
-                Outputs::f32(activations),
-            );
+            let outputs = match precision {
+                Precision::F32 => Outputs::f32(self.activations.wide.sized(rows * count)),
+                Precision::Bf16 => Outputs::bf16(self.activations.narrow.sized(rows * count)),
+            };
+            let product = Product::new(&encoder).bias(Some(bias)).threads(Threads::All);
+            product.run_activated(Activation::Relu, inputs, outputs);
             let decoder = &parameters.decoder.weights[first * d_output..][..count * d_output];
             let decoder = PackedMatrix::pack(&transposed(decoder, d_output), d_output, count, precision);
-            Product::new(&decoder).accumulate().threads(Threads::All).run(&activations[..], errors);
+            let activations = self.activations.operand(precision, rows * count);
+            Product::new(&decoder).accumulate().threads(Threads::All).run(activations, errors);
         }
     }
 }
@@ -148,6 +197,7 @@ impl PackedBatch {
         let rows = inputs.len() / d_input;
         Self {
             rows,
+            precision,
             inputs: PackedMatrix::pack(inputs, rows, d_input, precision),
             errors: PackedMatrix::pack(errors, rows, d_output, precision),
             inputs_transposed: PackedMatrix::pack(&transposed(inputs, d_input), d_input, rows, precision),
@@ -161,26 +211,30 @@ impl PackedBatch {
         parameters: &Parameters,
         first: usize,
         scales: Scales,
-        (activations, along): &mut (&mut Buffer<f32>, &mut Buffer<f32>),
+        (activations, along): &mut (&mut Values, &mut Values),
     ) -> ChunkGradients {
         let Parameters { d_input, d_output, latents, .. } = *parameters;
         let count = CHUNK.min(latents - first);
         let encoder = &parameters.encoder.weights[first * d_input..][..count * d_input];
         let decoder = &parameters.decoder.weights[first * d_output..][..count * d_output];
-        let activations = activations.sized(count * self.rows);
-        let along = along.sized(count * self.rows);
-        let product =
-            |matrix, x: &[f32], out: &mut [f32]| Product::new(matrix).threads(Threads::All).run(x, out);
-        product(&self.inputs, encoder, activations);
-        product(&self.errors, decoder, along);
-        let chunk = activations.par_chunks_exact_mut(self.rows).zip(along.par_chunks_exact_mut(self.rows));
+        let values = count * self.rows;
+        let threads = |matrix| Product::new(matrix).threads(Threads::All);
+        threads(&self.inputs).run(encoder, activations.wide.sized(values));
+        threads(&self.errors).run(decoder, along.wide.sized(values));
+        let chunk = activations.rows(self, count).zip(along.rows(self, count));
         let biases = &parameters.encoder_bias.weights[first..][..count];
         let (active, encoder_bias): (Vec<(usize, f64)>, Vec<f32>) = chunk
             .zip(biases)
             .zip(decoder.par_chunks_exact(d_output))
             .map(|(((activations, along), bias), row)| {
                 let penalty = scales.penalty * scales.weight(row);
-                activate(activations, along, *bias, scales.error, penalty)
+                let seen = activate(activations.0, along.0, *bias, scales.error, penalty);
+                for (wide, narrowed) in [activations, along] {
+                    if !narrowed.is_empty() {
+                        narrow(wide, narrowed);
+                    }
+                }
+                seen
             })
             .unzip();
         let mut gradients = ChunkGradients {
@@ -189,8 +243,10 @@ impl PackedBatch {
             decoder: vec![0.0; count * d_output],
             active,
         };
-        product(&self.inputs_transposed, along, &mut gradients.encoder);
-        product(&self.errors_transposed, activations, &mut gradients.decoder);
+        let (along, activations) =
+            (along.operand(self.precision, values), activations.operand(self.precision, values));
+        threads(&self.inputs_transposed).run(along, &mut gradients.encoder);
+        threads(&self.errors_transposed).run(activations, &mut gradients.decoder);
         let rows = gradients.decoder.par_chunks_exact_mut(d_output).zip(decoder.par_chunks_exact(d_output));
         rows.zip(&gradients.active).for_each(|((gradient, row), (_, sum))| {
             gradient.iter_mut().for_each(|g| *g *= scales.error);

@@ -7,6 +7,8 @@ use glossator_kernels::sparse_coding::{LatentLists, prefetch_rows, weighted_sum,
 use glossator_kernels::{Precision, bf16, narrow};
 use rayon::prelude::*;
 
+use super::update::add_scaled;
+
 /// Rows that are summed up one after another; sums of such blocks are then added in order.
 const BLOCK_ROWS: usize = 128;
 
@@ -86,11 +88,14 @@ pub(super) struct Gradients<'a> {
     /// `[rows, d_input]`: u.
     pub(super) inputs: Rows<'a>,
     pub(super) sources: &'a [Source<'a>],
+    /// `[latents]`: how much of its decoder row a penalty adds to a latent's decoder gradient.
+    pub(super) along_decoder: Option<&'a [f32]>,
 }
 
 impl Gradients<'_> {
-    /// Sets `out` to the gradients of `latent`, and asks for the rows of the latent after it.
-    pub(super) fn of(&self, latent: usize, last: bool, out: &mut LatentGradient) {
+    /// Sets `out` to the gradients of `latent`, whose decoder row is `decoder`, and asks for the rows of the latent after
+    /// it.
+    pub(super) fn of(&self, latent: usize, last: bool, decoder: &[f32], out: &mut LatentGradient) {
         out.encoder.fill(0.0);
         out.decoder.fill(0.0);
         out.encoder_bias = 0.0;
@@ -108,6 +113,9 @@ impl Gradients<'_> {
             source.errors.add(rows, source.lists.activations(latent), &mut out.decoder);
             self.inputs.add(rows, gradients, &mut out.encoder);
             out.encoder_bias += gradients.iter().sum::<f32>();
+        }
+        if let Some(factors) = self.along_decoder {
+            add_scaled(&mut out.decoder, factors[latent], decoder);
         }
     }
 }

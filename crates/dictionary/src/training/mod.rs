@@ -9,6 +9,7 @@
 mod auxiliary;
 mod checkpoint;
 mod dense;
+mod doubtful;
 mod encode;
 mod finished;
 mod gradients;
@@ -20,6 +21,7 @@ mod random;
 mod reference;
 mod schedule;
 mod shuffle;
+mod sparse_l1;
 mod step;
 mod tensorboard;
 #[cfg(test)]

@@ -60,7 +60,7 @@ pub struct Recipe {
     pub gradient_clip: Option<f32>,
     /// σ².
     pub target_variance: f32,
-    /// Under bf16 the dense product selects in bf16, and sums over the batch read rows rounded to bf16. Pre-activations
-    /// of selected latents, reconstructions, weights and moments are f32 in any case.
+    /// Under bf16 the dense product selects in bf16, or in int8 where that is faster, and sums over the batch read rows
+    /// rounded to bf16. Pre-activations of selected latents, reconstructions, weights and moments are f32 in any case.
     pub precision: Precision,
 }

@@ -11,6 +11,7 @@ use super::encode::{Code, Coding, ROWS_AT_ONCE};
 use super::gradients::{Gradients, RowTable, Source, column_sums};
 use super::objective::{Objective, Recipe};
 use super::parameters::Parameters;
+use super::sparse_l1::SparseL1;
 use super::update::{Update, squared_norm, update_latents};
 
 /// What a step learns from: rows of activations, normalised as the dictionary will normalise them.
@@ -72,6 +73,7 @@ pub struct Trainer {
     error_table: RowTable,
     auxiliary_table: RowTable,
     dense: DensePass,
+    sparse_l1: SparseL1,
     times: PartTimes,
 }
 
@@ -90,6 +92,7 @@ impl Trainer {
             error_table: RowTable::default(),
             auxiliary_table: RowTable::default(),
             dense: DensePass::default(),
+            sparse_l1: SparseL1::default(),
             times: PartTimes::default(),
         }
     }
@@ -101,7 +104,16 @@ impl Trainer {
 
     /// The active latents of the last step's rows; empty after a dense step.
     pub fn active(&self) -> &SparseRows {
-        &self.code.rows
+        if let Objective::L1 { .. } = self.recipe.objective {
+            &self.sparse_l1.code.rows
+        } else {
+            &self.code.rows
+        }
+    }
+
+    /// The rows of the last step that were selected twice, as the noise of int8 could have mattered.
+    pub fn selected_again(&self) -> usize {
+        self.code.doubtful.rows.len()
     }
 
     /// The times of the last step.
@@ -152,7 +164,9 @@ impl Trainer {
                 }
             }
             Objective::L1 { .. } => {
-                self.dense.step(&self.recipe, parameters, &self.centred, batch.targets, update)
+                let (recipe, centred, targets) = (&self.recipe, &self.centred, batch.targets);
+                let sparse = self.sparse_l1.step(recipe, parameters, centred, targets, update);
+                sparse.unwrap_or_else(|| self.dense.step(recipe, parameters, centred, targets, update))
             }
         };
         let width = f64::from(self.recipe.target_variance) * parameters.d_output as f64;
@@ -241,7 +255,7 @@ impl Trainer {
             let errors = self.auxiliary_table.hold(&self.auxiliary.code.errors, d_output, precision);
             sources.push(Source { lists: &self.auxiliary_lists, errors });
         }
-        let gradients = Gradients { inputs, sources: &sources };
+        let gradients = Gradients { inputs, sources: &sources, along_decoder: None };
         let (bias, _) = column_sums(&self.code.errors, d_output);
         let bias: Vec<f64> = bias.iter().map(|sum| sum * f64::from(scale)).collect();
         let norm = apply(&self.recipe, parameters, gradients, &bias, update);
@@ -251,7 +265,7 @@ impl Trainer {
 }
 
 /// Clips and applies gradients; `bias` `[d_output]` is the decoder bias's from the reconstruction alone.
-fn apply(
+pub(super) fn apply(
     recipe: &Recipe,
     parameters: &mut Parameters,
     gradients: Gradients<'_>,

@@ -102,11 +102,64 @@ fn l1_by_decoder_norm_follows_the_definition() {
     assert_follows_the_definition(recipe, 21, 600, 2e-5);
 }
 
+/// L1 with biases under which few latents are active, so that the step goes by active latents.
+fn sparse_l1_follows(recipe: Recipe, d: usize, latents: usize) {
+    let mut fast = parameters(d, latents);
+    fast.encoder_bias
+        .weights
+        .iter_mut()
+        .enumerate()
+        .for_each(|(i, bias)| *bias = -1.1 - (i % 7) as f32 * 0.1);
+    let mut plain = fast.clone();
+    let mut trainer = Trainer::new(recipe);
+    for step in 0..4 {
+        let inputs = batch(step, d);
+        let batch = Batch { inputs: &inputs, targets: &inputs };
+        let report = trainer.step(&mut fast, batch, 3e-3);
+        let loss = reference::step(&recipe, &mut plain, batch, 3e-3);
+        assert!(
+            trainer.active().entries() > ROWS / 2,
+            "step {step} was not by active latents: L0 {}",
+            report.l0
+        );
+        assert!((report.loss - loss).abs() <= 2e-5 * loss, "loss {} or {loss}", report.loss);
+    }
+    assert_eq!(fast.idle_rows, plain.idle_rows);
+    for (a, b) in [
+        (&fast.encoder, &plain.encoder),
+        (&fast.encoder_bias, &plain.encoder_bias),
+        (&fast.decoder, &plain.decoder),
+        (&fast.decoder_bias, &plain.decoder_bias),
+    ] {
+        let largest = b.mean.iter().fold(0.0_f32, |max, v| max.max(v.abs()));
+        for (a, b) in a.mean.iter().zip(&b.mean) {
+            assert!((a - b).abs() <= 2e-5 * largest, "{a} or {b}");
+        }
+        for (a, b) in a.weights.iter().zip(&b.weights) {
+            assert!((a - b).abs() <= 1e-5, "{a} or {b}");
+        }
+    }
+}
+
+#[test]
+fn sparse_l1_follows_the_definition() {
+    let l1 = Objective::L1 { coefficient: 0.02, by_decoder_norm: false };
+    sparse_l1_follows(recipe(l1), 21, 300);
+}
+
+#[test]
+fn sparse_l1_by_decoder_norm_follows_the_definition() {
+    let l1 = Objective::L1 { coefficient: 0.02, by_decoder_norm: true };
+    let recipe =
+        Recipe { unit_decoder: false, subtract_decoder_bias: false, gradient_clip: Some(0.05), ..recipe(l1) };
+    sparse_l1_follows(recipe, 24, 600);
+}
+
 /// Training on rows that are sparse sums of fixed directions, from the same start in both precisions.
-fn explained(precision: Precision) -> (f64, Parameters) {
+fn explained(objective: Objective, precision: Precision) -> (f64, Parameters) {
     let (d, latents, rows) = (32, 128, 512);
     let directions = initialise(48, vec![0.0; d], 1).decoder.weights;
-    let recipe = Recipe { target_variance: 1.0, precision, ..recipe(top_k()) };
+    let recipe = Recipe { target_variance: 1.0, precision, ..recipe(objective) };
     let mut trainer = Trainer::new(recipe);
     let mut parameters = initialise(latents, vec![0.0; d], 2);
     let mut random = Random::new(9);
@@ -128,16 +181,26 @@ fn explained(precision: Precision) -> (f64, Parameters) {
 
 #[test]
 fn training_learns_and_bf16_learns_as_well() {
-    let ((wide, _), (narrow, _)) = (explained(Precision::F32), explained(Precision::Bf16));
+    let ((wide, _), (narrow, _)) = (explained(top_k(), Precision::F32), explained(top_k(), Precision::Bf16));
     assert!(wide > 0.9, "{wide}");
     assert!((wide - narrow).abs() < 0.01, "{wide} {narrow}");
+}
+
+/// L1 goes from dense steps to sparse ones on the way, and bf16 learns as f32 does.
+#[test]
+fn l1_learns_and_becomes_sparse() {
+    let l1 = Objective::L1 { coefficient: 0.002, by_decoder_norm: false };
+    let ((wide, parameters), (narrow, _)) = (explained(l1, Precision::F32), explained(l1, Precision::Bf16));
+    assert!(wide > 0.8, "{wide}");
+    assert!((wide - narrow).abs() < 0.01, "{wide} {narrow}");
+    assert!(parameters.steps > 0);
 }
 
 #[test]
 fn threads_do_not_change_a_bit() {
     let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| explained(Precision::Bf16).1)
+        pool.install(|| explained(top_k(), Precision::Bf16).1)
     };
     assert_eq!(on(1), on(3));
 }

@@ -66,7 +66,8 @@ pub(super) fn update_latents(
                 let mut through_input = vec![0.0; d_input];
                 for index in 0..chunk.encoder_bias.weights.len() {
                     let latent = chunk.first + index;
-                    gradients.of(latent, latent + 1 == latents, gradient);
+                    let decoder = &chunk.decoder.weights[index * d_output..][..d_output];
+                    gradients.of(latent, latent + 1 == latents, decoder, gradient);
                     if gradient.encoder_bias != 0.0 {
                         let weights = &chunk.encoder.weights[index * d_input..][..d_input];
                         add_scaled(&mut through_input, gradient.encoder_bias, weights);
@@ -101,11 +102,11 @@ pub(super) fn squared_norm(
                 let mut through_input = vec![0.0; d_input];
                 let mut sum = 0.0;
                 for latent in first..latents.min(first + CHUNK) {
-                    gradients.of(latent, latent + 1 == latents, gradient);
+                    let row = &parameters.decoder.weights[latent * d_output..][..d_output];
+                    gradients.of(latent, latent + 1 == latents, row, gradient);
                     let weights = &parameters.encoder.weights[latent * d_input..][..d_input];
                     add_scaled(&mut through_input, gradient.encoder_bias, weights);
                     if unit_decoder {
-                        let row = &parameters.decoder.weights[latent * d_output..][..d_output];
                         remove_parallel(&mut gradient.decoder, row);
                     }
                     let values =

@@ -8,6 +8,10 @@
 
 mod adam;
 mod candidates;
+mod factors;
+mod int8;
+#[cfg(target_arch = "x86_64")]
+mod int8_tile;
 mod lists;
 mod row_sums;
 mod selection;
@@ -15,6 +19,7 @@ mod sparse_rows;
 mod thinning;
 
 pub use adam::{Adam, AdamStep, Moments, normalise, remove_parallel};
+pub use factors::SelectionPrecision;
 pub use lists::{LatentLists, Part};
 pub use row_sums::{dots, prefetch_rows, weighted_sum, weighted_sum_bf16};
 pub use selection::{EncoderRows, Keep, Selection};

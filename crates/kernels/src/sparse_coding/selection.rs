@@ -4,20 +4,25 @@
 //! with its lists, past all panels (32 rows of W); each tile of products goes to [`Candidates`]. While the matrix
 //! unit makes one tile, the tile before it is compared.
 //!
-//! Under [`Precision::Bf16`] both x and W are rounded, and so are the values found: select somewhat more than needed
-//! and compute the exact products of those ([`super::dots`]).
+//! In bf16 and int8 both x and W are rounded, and so are the values found: select somewhat more than needed and compute
+//! the exact products of those ([`super::dots`]). [`Selection::noise`] says how far values are off.
 
 use half::bf16;
 use rayon::prelude::*;
 
 use super::candidates::{Candidates, Columns};
+use super::factors::{Factor, Scaling, SelectionPrecision};
+use super::int8::Byte;
 use super::sparse_rows::SparseRows;
 use crate::aligned::AlignedBuffer;
-use crate::convert::narrow;
 use crate::detect::Backend;
-use crate::matrix_product::{Element, LANES, Precision, RowBlock, TILE_ROWS, Tile, pack_bf16, pack_f32};
+use crate::matrix_product::{LANES, RowBlock, TILE_ROWS, Tile};
 
 pub use super::candidates::Keep;
+
+/// Standard deviations of the noise by which the floor of [`Keep::Above`] is lowered, so that what truly lies above it
+/// is found.
+const SURE: f32 = 4.0;
 
 /// Bytes of W that are packed at a time.
 const PACKED_BYTES: usize = 64 << 20;
@@ -55,7 +60,8 @@ impl<'a> EncoderRows<'a> {
         Self { chosen: Some(chosen), ..self }
     }
 
-    fn len(&self) -> usize {
+    /// The number of latents.
+    pub(super) fn len(&self) -> usize {
         self.chosen.map_or(self.bias.len(), <[u32]>::len)
     }
 
@@ -64,7 +70,13 @@ impl<'a> EncoderRows<'a> {
         self.chosen.map_or(row, |chosen| chosen[row] as usize)
     }
 
-    fn weights(&self, row: usize) -> &'a [f32] {
+    /// The length of a row.
+    pub(super) fn d(&self) -> usize {
+        self.d
+    }
+
+    /// The weights of the latent that is row `row` of those chosen.
+    pub(super) fn weights(&self, row: usize) -> &'a [f32] {
         &self.weight[self.latent(row) * self.d..][..self.d]
     }
 
@@ -85,6 +97,7 @@ impl<'a> EncoderRows<'a> {
 pub struct Selection {
     rows: AlignedBuffer,
     panels: AlignedBuffer,
+    noise: Vec<f32>,
     thresholds: Vec<f32>,
     counts: Vec<u32>,
     values: Vec<f32>,
@@ -95,8 +108,9 @@ impl Selection {
     /// Fills `out` with the entries of x · Wᵀ + b that `keep` asks for, in order of latent, for x `[rows, d]`.
     ///
     /// Of equal values those with smaller indices are kept. Returns the number of rows that overflowed
-    /// ([`Keep::Above`]); these rows are incomplete. NaN is never selected. Runs on all threads of the rayon pool,
-    /// whose number does not enter the result.
+    /// ([`Keep::Above`]); these rows are incomplete. NaN is never selected. Rounded products above a floor include
+    /// some below it, by four standard deviations of their noise. Runs on all threads of the rayon pool, whose number
+    /// does not enter the result.
     ///
     /// # Panics
     /// If x is not whole rows.
@@ -105,10 +119,16 @@ impl Selection {
         x: &[f32],
         encoder: EncoderRows<'_>,
         keep: Keep,
-        precision: Precision,
+        precision: impl Into<SelectionPrecision>,
         out: &mut SparseRows,
     ) -> usize {
-        self.run_on(Backend::best(), x, encoder, keep, precision, out)
+        self.run_on(Backend::best(), x, encoder, keep, precision.into(), out)
+    }
+
+    /// `[rows]`: the standard deviation by which rounding moves the last products of each row, estimated for weights
+    /// and activations that are independent; 0 in f32.
+    pub fn noise(&self) -> &[f32] {
+        &self.noise
     }
 
     fn run_on(
@@ -117,7 +137,7 @@ impl Selection {
         x: &[f32],
         encoder: EncoderRows<'_>,
         keep: Keep,
-        precision: Precision,
+        precision: SelectionPrecision,
         out: &mut SparseRows,
     ) -> usize {
         let count = x.len() / encoder.d;
@@ -130,8 +150,9 @@ impl Selection {
         self.values.resize(count * capacity, 0.0);
         self.indices.resize(count * capacity, 0);
         match precision {
-            Precision::F32 => self.sweep::<f32>(backend, x, encoder, keep),
-            Precision::Bf16 => self.sweep::<bf16>(backend, x, encoder, keep),
+            SelectionPrecision::F32 => self.sweep::<f32>(backend, x, encoder, keep),
+            SelectionPrecision::Bf16 => self.sweep::<bf16>(backend, x, encoder, keep),
+            SelectionPrecision::Int8 => self.sweep::<Byte>(backend, x, encoder, keep),
         }
         self.finish(encoder, keep, out)
     }
@@ -141,7 +162,12 @@ impl Selection {
         let count = x.len() / encoder.d;
         let padded = count.next_multiple_of(T::ROW_STEP);
         let rows = self.rows.scratch::<T>(padded * depth);
-        convert_rows(x, encoder.d, depth, rows);
+        let scaling = T::scaling(x, encoder);
+        self.noise.resize(count, 0.0);
+        convert_rows(x, &scaling, depth, rows, &mut self.noise);
+        if matches!(keep, Keep::Above { .. }) {
+            self.thresholds.iter_mut().zip(&self.noise).for_each(|(floor, noise)| *floor -= SURE * noise);
+        }
         let rows: &[T] = rows;
         let groups = rayon::current_num_threads() * GROUPS_PER_THREAD;
         let group_rows = count.div_ceil(groups).next_multiple_of(TILE_ROWS).clamp(TILE_ROWS, GROUP_ROWS);
@@ -152,7 +178,7 @@ impl Selection {
         for first_panel in (0..panels).step_by(panels_at_once) {
             let packed_panels = panels_at_once.min(panels - first_panel);
             let packed = self.panels.scratch::<T>(packed_panels * panel_values);
-            pack_panels(encoder, first_panel, panel_values, packed);
+            pack_panels(encoder, &scaling, first_panel, panel_values, packed);
             let pass = Pass { backend, packed, depth, first_panel, encoder };
             let lists = self.values.par_chunks_mut(group_rows * capacity);
             let lists = lists.zip(self.indices.par_chunks_mut(group_rows * capacity));
@@ -232,49 +258,12 @@ impl<T: Factor> Pass<'_, T> {
     }
 }
 
-/// A number type that rows are multiplied in.
-trait Factor: Element {
-    /// The padded length of a row.
-    fn depth(d: usize) -> usize;
-    fn convert(row: &[f32], out: &mut [Self]);
-    /// Packs up to 16 rows into a zeroed block.
-    fn pack(rows: &[&[f32]], block: &mut [Self]);
-}
-
-impl Factor for f32 {
-    fn depth(d: usize) -> usize {
-        d
-    }
-
-    fn convert(row: &[f32], out: &mut [Self]) {
-        out.copy_from_slice(row);
-    }
-
-    fn pack(rows: &[&[f32]], block: &mut [Self]) {
-        pack_f32(rows, block);
-    }
-}
-
-impl Factor for bf16 {
-    fn depth(d: usize) -> usize {
-        d.next_multiple_of(32)
-    }
-
-    fn convert(row: &[f32], out: &mut [Self]) {
-        narrow(row, out);
-    }
-
-    fn pack(rows: &[&[f32]], block: &mut [Self]) {
-        pack_bf16(rows, block);
-    }
-}
-
-/// Converts rows of `d` to rows of `depth`; rows beyond those of x become 0.
-fn convert_rows<T: Factor>(x: &[f32], d: usize, depth: usize, out: &mut [T]) {
-    let (rows, padding) = out.split_at_mut(x.len() / d * depth);
-    rows.par_chunks_exact_mut(depth).zip(x.par_chunks_exact(d)).for_each(|(out, row)| {
-        T::convert(row, &mut out[..d]);
-        out[d..].fill(T::zeroed());
+/// Converts rows of x to rows of `depth`, and says how noisy their products are; rows beyond those of x become 0.
+fn convert_rows<T: Factor>(x: &[f32], scaling: &Scaling, depth: usize, out: &mut [T], noise: &mut [f32]) {
+    let (rows, padding) = out.split_at_mut(noise.len() * depth);
+    let results = rows.par_chunks_exact_mut(depth).zip(noise);
+    results.zip(x.par_chunks_exact(scaling.d)).with_min_len(TILE_ROWS).for_each(|((out, noise), row)| {
+        *noise = T::convert(row, scaling, out);
     });
     padding.fill(T::zeroed());
 }
@@ -282,6 +271,7 @@ fn convert_rows<T: Factor>(x: &[f32], d: usize, depth: usize, out: &mut [T]) {
 /// Packs the panels from `first_panel` on.
 fn pack_panels<T: Factor>(
     encoder: EncoderRows<'_>,
+    scaling: &Scaling,
     first_panel: usize,
     panel_values: usize,
     packed: &mut [T],
@@ -297,7 +287,7 @@ fn pack_panels<T: Factor>(
         if count < LANES {
             values.fill(T::zeroed());
         }
-        T::pack(&rows[..count], values);
+        T::pack(&rows[..count], scaling, values);
     });
 }
 
@@ -352,7 +342,7 @@ mod tests {
                 })
                 .collect();
             let (mut selection, mut out) = (Selection::default(), SparseRows::default());
-            for precision in [Precision::F32, Precision::Bf16] {
+            for precision in [SelectionPrecision::F32, SelectionPrecision::Bf16] {
                 for backend in backends() {
                     let keep = Keep::Largest(keep);
                     selection.run_on(backend, &x, encoder, keep, precision, &mut out);
@@ -373,7 +363,7 @@ mod tests {
             let expected = products(&x, &weight, &bias, d);
             for backend in backends() {
                 let keep = Keep::Above { floor: 0.5, most };
-                let overflowed = selection.run_on(backend, &x, encoder, keep, Precision::F32, &mut out);
+                let overflowed = selection.run_on(backend, &x, encoder, keep, SelectionPrecision::F32, &mut out);
                 let mut expected_overflow = 0;
                 for (row, expected) in expected.iter().enumerate() {
                     let indices: Vec<u32> = (0..n as u32).filter(|&i| expected[i as usize] > 0.5).collect();
@@ -391,6 +381,42 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// What int8 leaves out is not larger than what it takes, but for the noise that it states.
+        #[test]
+        fn int8_is_off_by_its_noise(rows in 1_usize..50, n in 30_usize..300, seed in any::<u64>()) {
+            let d = 36;
+            let (x, weight, bias) = (values(rows * d, seed), values(n * d, !seed), values(n, seed ^ 9));
+            let encoder = EncoderRows::all(&weight, &bias, d);
+            let (mut selection, mut out) = (Selection::default(), SparseRows::default());
+            let mut above = SparseRows::default();
+            let expected = products(&x, &weight, &bias, d);
+            for backend in backends() {
+                let precision = SelectionPrecision::Int8;
+                selection.run_on(backend, &x, encoder, Keep::Largest(9), precision, &mut out);
+                let keep = Keep::Above { floor: 0.5, most: n };
+                prop_assert_eq!(selection.run_on(backend, &x, encoder, keep, precision, &mut above), 0);
+                for (row, expected) in expected.iter().enumerate() {
+                    let noise = 8.0 * selection.noise()[row];
+                    prop_assert!(noise < 1.0);
+                    let found = out.row(row);
+                    let smallest = found.values.iter().fold(f32::INFINITY, |a, b| a.min(*b));
+                    for (index, value) in found.indices.iter().zip(found.values) {
+                        prop_assert!((value - expected[*index as usize]).abs() <= noise);
+                    }
+                    for (latent, value) in expected.iter().enumerate() {
+                        let is_found = found.indices.contains(&(latent as u32));
+                        let limit = if found.indices.len() < 9 { 0.0 } else { smallest };
+                        prop_assert!(is_found || *value <= limit + noise);
+                        let is_above = above.row(row).indices.contains(&(latent as u32));
+                        prop_assert!(is_above || *value <= 0.5 + noise);
+                        prop_assert!(!is_above || *value > 0.5 - 2.0 * noise);
+                    }
+                }
+            }
+        }
+    }
+
     /// Equal products everywhere force the thinning by sorting.
     #[test]
     fn equal_products_go_to_the_first() {
@@ -399,7 +425,14 @@ mod tests {
         let (mut selection, mut out) = (Selection::default(), SparseRows::default());
         let encoder = EncoderRows::all(&weight, &bias, d);
         for backend in backends() {
-            selection.run_on(backend, &[1.0; 8], encoder, Keep::Largest(10), Precision::Bf16, &mut out);
+            selection.run_on(
+                backend,
+                &[1.0; 8],
+                encoder,
+                Keep::Largest(10),
+                SelectionPrecision::Bf16,
+                &mut out,
+            );
             assert_eq!(out.row(1).indices, (0..10).collect::<Vec<u32>>());
             assert_eq!(out.row(0).values, [4.0; 10]);
         }
@@ -413,10 +446,10 @@ mod tests {
         let encoder = EncoderRows::all(&weight, &bias, d);
         let (mut selection, mut out, mut few) =
             (Selection::default(), SparseRows::default(), SparseRows::default());
-        selection.run(&x, encoder, Keep::Largest(8), Precision::Bf16, &mut out);
+        selection.run(&x, encoder, Keep::Largest(8), SelectionPrecision::Bf16, &mut out);
         for row in [0, 513, 1099] {
             let x = &x[row * d..][..d];
-            selection.run(x, encoder, Keep::Largest(8), Precision::F32, &mut few);
+            selection.run(x, encoder, Keep::Largest(8), SelectionPrecision::F32, &mut few);
             assert_eq!(few.row(0).indices, out.row(row).indices);
             assert_eq!(few.row(0).values, out.row(row).values);
         }

@@ -107,21 +107,22 @@ fn move_to_front(
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
 fn move_to_front_avx512(values: &mut [f32], indices: &mut [u32], threshold: f32) -> usize {
     use std::arch::x86_64::{
-        _CMP_GT_OQ, _mm512_cmp_ps_mask, _mm512_loadu_epi32, _mm512_loadu_ps,
-        _mm512_mask_compressstoreu_epi32, _mm512_mask_compressstoreu_ps, _mm512_set1_ps,
+        _CMP_GT_OQ, _mm512_cmp_ps_mask, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_maskz_compress_epi32,
+        _mm512_maskz_compress_ps, _mm512_set1_ps, _mm512_storeu_ps, _mm512_storeu_si512,
     };
     let limit = _mm512_set1_ps(threshold);
     let whole = values.len() / LANES * LANES;
     let mut kept = 0;
     for place in (0..whole).step_by(LANES) {
         // SAFETY: 16 entries from `place` lie inside both lists, which are equally long. `kept` is at most `place`,
-        // so the stores stay inside the lists and behind the loads still to come.
+        // so the stores stay inside the lists and before the loads still to come.
         unsafe {
             let value = _mm512_loadu_ps(values.as_ptr().add(place));
-            let index = _mm512_loadu_epi32(indices.as_ptr().add(place).cast());
+            let index = _mm512_loadu_si512(indices.as_ptr().add(place).cast());
             let above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(value, limit);
-            _mm512_mask_compressstoreu_ps(values.as_mut_ptr().add(kept), above, value);
-            _mm512_mask_compressstoreu_epi32(indices.as_mut_ptr().add(kept).cast(), above, index);
+            _mm512_storeu_ps(values.as_mut_ptr().add(kept), _mm512_maskz_compress_ps(above, value));
+            let index = _mm512_maskz_compress_epi32(above, index);
+            _mm512_storeu_si512(indices.as_mut_ptr().add(kept).cast(), index);
             kept += above.count_ones() as usize;
         }
     }

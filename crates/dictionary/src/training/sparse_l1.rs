@@ -1,0 +1,219 @@
+//! A step of ReLU + L1 on active latents, once they are few: nothing of `[rows, latents]` is held.
+//!
+//! A selection finds the latents whose pre-activations may be positive, exact f32 values decide, and everything after
+//! goes as for TopK: with zᵢ > 0, δᵢ = s dᵢ · e + (λ / B) wᵢ, where s is the scale of errors and wᵢ is 1 or ‖dᵢ‖.
+//!
+//! Early in training half of all latents are active, and dense products ([`super::dense`]) are faster. Which way a step
+//! goes is decided by a look at some rows and latents, so that it depends on the parameters and the batch alone.
+
+use glossator_kernels::Precision;
+use glossator_kernels::sparse_coding::{
+    EncoderRows, Keep, LatentLists, Part, Selection, SelectionPrecision, SparseRowMut, SparseRows, dots,
+    prefetch_rows,
+};
+use rayon::prelude::*;
+
+use super::encode::{Code, Coding, ROWS_AT_ONCE};
+use super::gradients::{Gradients, RowTable, Source, column_sums};
+use super::objective::{Objective, Recipe};
+use super::parameters::Parameters;
+use super::step::{StepReport, apply};
+use super::update::Update;
+
+/// Rows that are looked at beforehand.
+const PROBED_ROWS: usize = 64;
+/// Latents that are looked at beforehand.
+const PROBED_LATENTS: usize = 2048;
+/// One in so many latents may be active on average.
+const SPARSE: usize = 10;
+/// Entries that all rows together have room for at most: 20 bytes each.
+const MOST_ENTRIES: usize = 1 << 24;
+/// Latents whose weights are on their way while as many are multiplied.
+const AHEAD: usize = 8;
+
+/// Makes sparse steps; keeps its memory from one to the next.
+#[derive(Debug, Default)]
+pub(super) struct SparseL1 {
+    selection: Selection,
+    probe: SparseRows,
+    pub(super) code: Code,
+    lists: LatentLists,
+    input_table: RowTable,
+    error_table: RowTable,
+}
+
+/// What the penalty adds to gradients.
+struct Penalty {
+    /// λ / B.
+    coefficient: f32,
+    /// `[latents]`: ‖dᵢ‖ where latents count by it.
+    norms: Option<Vec<f32>>,
+}
+
+impl Penalty {
+    fn weight(&self, latent: usize) -> f32 {
+        self.norms.as_ref().map_or(1.0, |norms| norms[latent])
+    }
+}
+
+impl SparseL1 {
+    /// One whole step; `centred` `[rows, d_input]` is what the encoder reads. None if too many latents are active: then
+    /// nothing has been changed.
+    pub(super) fn step(
+        &mut self,
+        recipe: &Recipe,
+        parameters: &mut Parameters,
+        centred: &[f32],
+        targets: &[f32],
+        update: Update,
+    ) -> Option<StepReport> {
+        let Objective::L1 { coefficient, by_decoder_norm } = recipe.objective else { return None };
+        let rows = centred.len() / parameters.d_input;
+        self.code.clear();
+        let most = self.room(parameters, centred, recipe.precision)?;
+        if !self.encode(parameters, centred, recipe.precision, most) {
+            self.code.clear();
+            return None;
+        }
+        let coding =
+            Coding { parameters, inputs: centred, chosen: None, k: most, precision: recipe.precision };
+        let bias = &parameters.decoder_bias.weights;
+        coding.reconstruct(&mut self.code, |row, start| {
+            let target = &targets[row * bias.len()..];
+            for ((start, bias), target) in start.iter_mut().zip(bias).zip(target) {
+                *start = bias - target;
+            }
+        });
+        let norms = by_decoder_norm.then(|| decoder_norms(parameters));
+        let penalty = Penalty { coefficient: coefficient / rows as f32, norms };
+        let values = targets.len() as f64;
+        let scale = (2.0 / values / f64::from(recipe.target_variance)) as f32;
+        let extra_loss = self.penalise(&penalty, scale);
+        let entries = self.code.rows.entries();
+        let squared_error = self.code.squared_error() / rows as f64;
+        let gradient_norm = self.update(recipe, parameters, centred, (scale, &penalty), update);
+        let l0 = entries as f64 / rows as f64;
+        Some(StepReport { squared_error, l0, extra_loss, gradient_norm, ..StepReport::default() })
+    }
+
+    /// The places that each row will need, by a look at a few; None if latents are not sparse.
+    fn room(&mut self, parameters: &Parameters, centred: &[f32], precision: Precision) -> Option<usize> {
+        let Parameters { d_input, latents, .. } = *parameters;
+        let rows = centred.len() / d_input;
+        let probed: Vec<f32> = centred
+            .chunks_exact(d_input)
+            .step_by(rows.div_ceil(PROBED_ROWS))
+            .flat_map(|row| row.iter().copied())
+            .collect();
+        let chosen: Vec<u32> = (0..latents as u32).step_by(latents.div_ceil(PROBED_LATENTS)).collect();
+        let encoder = encoder(parameters).only(&chosen);
+        let keep = Keep::Above { floor: 0.0, most: chosen.len() };
+        let format = SelectionPrecision::fastest(precision);
+        self.selection.run(&probed, encoder, keep, format, &mut self.probe);
+        let share = |entries: usize| entries as f64 / chosen.len() as f64 * latents as f64;
+        let mean = share(self.probe.entries()) / self.probe.rows() as f64;
+        let largest = (0..self.probe.rows()).map(|row| self.probe.row(row).indices.len()).max();
+        let most = 2.0 * share(largest.unwrap_or(0)) + 128.0;
+        let most = (most as usize).min(MOST_ENTRIES / rows).min(latents);
+        (mean < latents as f64 / SPARSE as f64).then_some(most)
+    }
+
+    /// Fills the code with the positive exact pre-activations. False if a row has more of them than `most`.
+    fn encode(
+        &mut self,
+        parameters: &Parameters,
+        centred: &[f32],
+        precision: Precision,
+        most: usize,
+    ) -> bool {
+        let keep = Keep::Above { floor: 0.0, most };
+        let format = SelectionPrecision::fastest(precision);
+        let overflowed = self.selection.run(centred, encoder(parameters), keep, format, &mut self.code.rows);
+        if overflowed > 0 {
+            return false;
+        }
+        let rows = self.code.rows.par_rows_mut().zip(centred.par_chunks_exact(parameters.d_input));
+        rows.with_min_len(ROWS_AT_ONCE).for_each(|(row, input)| activate(parameters, input, row));
+        true
+    }
+
+    /// Adds the penalty to the gradients of pre-activations, in units of `scale`. Returns its loss.
+    fn penalise(&mut self, penalty: &Penalty, scale: f32) -> f64 {
+        let Code { rows, along, .. } = &mut self.code;
+        let (width, rows) = (rows.width(), &*rows);
+        let factor = penalty.coefficient / scale;
+        let losses: Vec<f64> = along
+            .par_chunks_exact_mut(width)
+            .enumerate()
+            .map(|(row, along)| {
+                let row = rows.row(row);
+                let mut loss = 0.0;
+                for ((along, latent), value) in along.iter_mut().zip(row.indices).zip(row.values) {
+                    let weight = penalty.weight(*latent as usize);
+                    *along += factor * weight;
+                    loss += f64::from(*value) * f64::from(weight);
+                }
+                loss
+            })
+            .collect();
+        f64::from(penalty.coefficient) * losses.iter().sum::<f64>()
+    }
+
+    /// Gradients and update. Returns the gradients' norm if it is needed.
+    fn update(
+        &mut self,
+        recipe: &Recipe,
+        parameters: &mut Parameters,
+        centred: &[f32],
+        (scale, penalty): (f32, &Penalty),
+        update: Update,
+    ) -> Option<f64> {
+        let Parameters { d_input, d_output, latents, .. } = *parameters;
+        let rows = centred.len() / d_input;
+        let part = Part { rows: &self.code.rows, gradients: &self.code.along, scale };
+        self.lists.collect(latents, &[part]);
+        for (latent, idle) in parameters.idle_rows.iter_mut().enumerate() {
+            *idle = if self.lists.rows(latent).is_empty() { *idle + rows as u64 } else { 0 };
+        }
+        // ∂‖d‖/∂d = d / ‖d‖.
+        let along_decoder: Option<Vec<f32>> = penalty.norms.as_ref().map(|norms| {
+            let factor = |(latent, norm): (usize, &f32)| {
+                let sum: f32 = self.lists.activations(latent).iter().sum();
+                penalty.coefficient * sum / scale / norm.max(f32::MIN_POSITIVE)
+            };
+            norms.iter().enumerate().map(factor).collect()
+        });
+        let inputs = self.input_table.hold(centred, d_input, recipe.precision);
+        let errors = self.error_table.hold(&self.code.errors, d_output, recipe.precision);
+        let sources = [Source { lists: &self.lists, errors }];
+        let gradients = Gradients { inputs, sources: &sources, along_decoder: along_decoder.as_deref() };
+        let (bias, _) = column_sums(&self.code.errors, d_output);
+        let bias: Vec<f64> = bias.iter().map(|sum| sum * f64::from(scale)).collect();
+        apply(recipe, parameters, gradients, &bias, update)
+    }
+}
+
+fn encoder(parameters: &Parameters) -> EncoderRows<'_> {
+    EncoderRows::all(&parameters.encoder.weights, &parameters.encoder_bias.weights, parameters.d_input)
+}
+
+/// Keeps of a row's candidates those whose exact pre-activations are positive, or not a number.
+fn activate(parameters: &Parameters, input: &[f32], mut row: SparseRowMut<'_>) {
+    let Parameters { encoder, encoder_bias, d_input, .. } = parameters;
+    let indices = &row.indices[..*row.count as usize];
+    let values = &mut row.values[..indices.len()];
+    for (place, (indices, values)) in indices.chunks(AHEAD).zip(values.chunks_mut(AHEAD)).enumerate() {
+        let next = row.indices[..*row.count as usize].chunks(AHEAD).nth(place + 1);
+        prefetch_rows(&encoder.weights, *d_input, next.unwrap_or(&[]));
+        dots(&encoder.weights, indices, input, values);
+        for (value, latent) in values.iter_mut().zip(indices) {
+            *value += encoder_bias.weights[*latent as usize];
+        }
+    }
+    row.retain(|_, value| value > 0.0 || value.is_nan());
+}
+
+fn decoder_norms(parameters: &Parameters) -> Vec<f32> {
+    let norm = |row: &[f32]| row.iter().map(|v| f64::from(*v) * f64::from(*v)).sum::<f64>().sqrt() as f32;
+    parameters.decoder.weights.par_chunks_exact(parameters.d_output).map(norm).collect()
+}
