@@ -35,11 +35,14 @@ echo
 echo "## Neuron2Graph at layer 10"
 target/release/examples/neuron2graph_speed "$atlas" "$model" 10 64
 echo
-echo "## Training TopK dictionaries: the same rows of blocks.15.hook_resid_post for every program"
+echo "## Training dictionaries: the same rows of blocks.15.hook_resid_post for every program"
 target/release/examples/token_windows "$model" "$directory/corpus.jsonl" 128 800 > "$scratch/windows.txt"
 target/release/glossator activations --model "$model" --precision bf16 --tokens-file "$scratch/windows.txt" \
     --hook blocks.15.hook_resid_post --out "$scratch/rows.safetensors"
 "$environment/bin/python" bench/dictionary_training.py "$scratch/rows.safetensors" target/release/examples/training_comparison
 echo
 echo "## Training TopK dictionaries: ours, by size and k, on synthetic rows"
-target/release/examples/training_speed 4096:32 16384:32 65536:32 262144:32 1048576:32 16384:16 16384:64 16384:128
+target/release/examples/training_speed 4096:32 16384:32 65536:32 262144:32 1048576:32
+target/release/examples/training_speed 16384:16 16384:64 16384:128 16384:256
+echo "The same with half of the latents dead"
+target/release/examples/training_speed 16384:32 dead

@@ -3,11 +3,14 @@
 //!
 //! `training_comparison ROWS LATENTS OBJECTIVE RATE bf16|f32 [STEPS] [START]` with an objective `topk:K` or `l1:COEFFICIENT`
 //! prints one JSON object: tokens/s of the step alone (median, the first two steps left out), peak memory of the process,
-//! and the explained variance and L0 of the last batch, which is not trained on.
+//! and of the last batch, which is not trained on: explained variance, L0, rows selected twice, and for TopK the recall of
+//! the true top k.
 //!
 //! `training_comparison --start OUT ROWS LATENTS K` writes a dictionary of rectified latents with about K of them active:
 //! TopK trained on the rows once, and biases lowered by the threshold it ended with. Others can begin with it (START).
 #![allow(clippy::print_stdout, reason = "the output is data")]
+
+mod measure;
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -19,6 +22,7 @@ use glossator_dictionary::training::{
 };
 use glossator_kernels::Precision;
 use glossator_kernels::sparse_coding::Adam;
+use measure::{peak_memory, recall};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -81,14 +85,19 @@ fn compare(
     timed.sort_by(f64::total_cmp);
     // With a rate of 0 the step only looks.
     let seen = trainer.step(&mut parameters, Batch { inputs: held_out, targets: held_out }, 0.0);
+    let peak = peak_memory().unwrap_or(f64::NAN) / 1_048_576.0;
+    let again = trainer.selected_again();
+    let recall = match objective {
+        Objective::TopK { k, .. } => recall(&mut trainer, &mut parameters, held_out, k).to_string(),
+        Objective::L1 { .. } => "null".to_owned(),
+    };
     println!(
         "{{\"tokens_per_second\": {}, \"peak_megabytes\": {}, \"explained_variance\": {}, \"l0\": {}, \
-         \"selected_again\": {}}}",
+         \"selected_again\": {again}, \"recall\": {recall}}}",
         BATCH as f64 / timed[timed.len() / 2],
-        peak_megabytes().unwrap_or(f64::NAN),
+        peak,
         seen.explained_variance,
-        seen.l0,
-        trainer.selected_again()
+        seen.l0
     );
     Ok(())
 }
@@ -98,7 +107,7 @@ fn compare(
 fn recipe(objective: Objective, rows: &[f32], d: usize, precision: Precision) -> Recipe {
     let target_variance = match objective {
         Objective::L1 { .. } => 1.0 / d as f32,
-        _ => variance(rows, d),
+        Objective::TopK { .. } => variance(rows, d),
     };
     Recipe {
         objective,
@@ -176,11 +185,4 @@ fn read(path: &str) -> Result<(Vec<f32>, usize), Failure> {
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-}
-
-/// The most memory that this process has held, where the system tells.
-fn peak_megabytes() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
 }

@@ -2,8 +2,10 @@
 //! that x · w ≈ sₓ s_w (Σ q p − 128 Σ p). The inner sums are exact integers.
 //!
 //! A row has one scale, its largest magnitude over 127, so a column with large values would leave few steps to the others.
-//! Columns are therefore evened out beforehand: xⱼ / cⱼ and wⱼ cⱼ have the same products, and with cⱼ = √(rms xⱼ / rms wⱼ)
-//! the same spread in every column (as `SmoothQuant` does, Xiao et al. 2023, section 4).
+//! Columns are therefore evened out beforehand: xⱼ / cⱼ and wⱼ cⱼ have the same products, and with cⱼ = √(aⱼ / bⱼ) the same
+//! spread in every column (as `SmoothQuant` does, Xiao et al. 2023, section 4), where aⱼ = (mean √|xⱼ|)² and bⱼ likewise
+//! of W. Language models have a few tokens whose activations are a hundred times larger: with their columns' root mean
+//! square, or mean, in place of a and b, other tokens lose the most precision.
 //!
 //! Rounding moves a product by √((‖w‖² Δₓ² + ‖x‖² Δ_w²) / 12) on average, Δ being the steps.
 //!
@@ -77,8 +79,8 @@ impl Factor for Byte {
     fn scaling(x: &[f32], encoder: EncoderRows<'_>) -> Scaling {
         let d = encoder.d();
         let step = (x.len() / d).div_ceil(SAMPLED).max(1);
-        let rows = root_mean_squares(x.chunks_exact(d).step_by(step), d);
-        let weights = root_mean_squares(sample(encoder), d);
+        let rows = usual_sizes(x.chunks_exact(d).step_by(step), d);
+        let weights = usual_sizes(sample(encoder), d);
         let ratio = |(x, w): (f32, f32)| {
             let ratio = (x / w).sqrt();
             if ratio > 0.0 && ratio.is_finite() { ratio } else { 1.0 }
@@ -130,14 +132,23 @@ impl Factor for Byte {
     }
 }
 
-/// √(mean xⱼ²) of every column j.
-fn root_mean_squares<'a>(rows: impl Iterator<Item = &'a [f32]>, d: usize) -> Vec<f32> {
+/// (mean √|xⱼ|)² of every column j.
+fn usual_sizes<'a>(rows: impl Iterator<Item = &'a [f32]>, d: usize) -> Vec<f32> {
     let (mut sums, mut count) = (vec![0.0_f32; d], 0.0_f32);
     for row in rows {
-        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x * x);
+        add_roots(row, &mut sums);
         count += 1.0;
     }
-    sums.into_iter().map(|sum| (sum / count).sqrt()).collect()
+    sums.into_iter().map(|sum| (sum / count).powi(2)).collect()
+}
+
+multiversion! {
+    /// sum += √|x|, by column.
+    fn add_roots(row: &[f32], sums: &mut [f32]) {
+        for (sum, x) in sums.iter_mut().zip(row) {
+            *sum += x.abs().sqrt();
+        }
+    }
 }
 
 multiversion! {

@@ -88,10 +88,9 @@ unsafe fn group<const ROWS: usize>(part: Part) {
         let scale = unsafe { part.x.add(row * part.stride + width).cast::<f32>().read_unaligned() };
         for ((result, sum), weight_scale) in part.results.iter().zip(sums).zip(scales) {
             let scale = _mm512_mul_ps(_mm512_set1_ps(scale), weight_scale);
+            let product = _mm512_mul_ps(_mm512_cvtepi32_ps(*sum), scale);
             // SAFETY: row < ROWS.
-            unsafe {
-                _mm512_storeu_ps(result.add(row * LANES), _mm512_mul_ps(_mm512_cvtepi32_ps(*sum), scale))
-            };
+            unsafe { _mm512_storeu_ps(result.add(row * LANES), product) };
         }
     }
 }
