@@ -204,7 +204,9 @@ def compare(title: str, ours: str, task: Task) -> None:
     objective, rate = (f"topk:{K}", RATE) if task.kind == "topk" else (f"l1:{task.coefficient}", L1_RATE)
     own = [ours, task.path, str(task.latents), objective, str(rate)]
     rest = [str(task.steps), *([task.start] if task.start else [])]
-    commands = {"ours": [*own, "bf16", *rest], "ours, f32": [*own, "f32", *rest]}
+    commands = {"ours": [*own, "bf16", *rest]}
+    if task.kind == "topk" or task.start:
+        commands["ours, f32"] = [*own, "f32", *rest]
     for peer in PEERS[task.kind]:
         commands[peer] = [sys.executable, __file__, "--peer", peer, json.dumps(vars(task))]
     speeds = {}
