@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    activations, completions, convert, corpus, doctor, encode, evaluate, explain, export, generate, inspect,
-    merge, record, reference, score, serve, train, verify,
+    activations, completions, convert, corpus, doctor, encode, evaluate, explain, export, generate, import,
+    inspect, merge, record, reference, score, serve, train, verify,
 };
 
 /// Glossator explains language models from the inside: it records what every neuron does, explains it,
@@ -41,6 +41,7 @@ pub(crate) enum Command {
     Verify(verify::Verify),
     Serve(serve::Serve),
     Export(export::Export),
+    Import(import::Import),
     Completions(completions::Completions),
     Reference(reference::Reference),
 }
@@ -65,6 +66,7 @@ impl Command {
             Self::Verify(command) => command.run(),
             Self::Serve(command) => command.run(),
             Self::Export(command) => command.run(),
+            Self::Import(command) => command.run(),
             Self::Completions(command) => command.run(),
             Self::Reference(command) => command.run(),
         }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use glossator_atlas::ListQuery;
+use glossator_atlas::{Atlas, ListQuery};
 use glossator_model::{HookPoint, UnitId};
 
 use crate::document::{AtlasDocument, Fact, UnitEntry, UnitName};
@@ -72,7 +72,7 @@ impl<'a> Export<'a> {
                 }
                 Some(units.iter().copied().collect())
             }
-            ExportPlan::Explained => Some(explained(library)?),
+            ExportPlan::Explained => Some(explained_units(library.inner())?),
             ExportPlan::All => None,
         };
         let wanted = |entry: &UnitEntry| {
@@ -166,8 +166,7 @@ impl<'a> Export<'a> {
 }
 
 /// The units of [`ExportPlan::Explained`].
-fn explained(library: &Library) -> Result<BTreeSet<UnitId>, ServeError> {
-    let atlas = library.inner();
+pub fn explained_units(atlas: &Atlas) -> Result<BTreeSet<UnitId>, ServeError> {
     let mut names: Vec<String> =
         atlas.progress()?.explainers.into_iter().map(|explainer| explainer.name).collect();
     if names.iter().any(|name| name != BASELINE) {

@@ -17,7 +17,7 @@ mod unit;
 
 pub use document::{AtlasDocument, ExplainerDocument, ListDocument, UnitEntry, UnitName};
 pub use error::ServeError;
-pub use export::{Export, ExportPlan, ExportSize};
+pub use export::{Export, ExportPlan, ExportSize, explained_units};
 pub use library::{Library, UnitRequest};
 pub use routes::router;
 pub use server::{Address, serve};

@@ -16,7 +16,7 @@ const SCHEMA: &str = "
 CREATE TABLE hooks (hook INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE units (
     id INTEGER PRIMARY KEY, hook INTEGER NOT NULL REFERENCES hooks, idx INTEGER NOT NULL,
-    mean REAL NOT NULL, variance REAL NOT NULL, skewness REAL, kurtosis REAL, density REAL NOT NULL,
+    mean REAL, variance REAL, skewness REAL, kurtosis REAL, density REAL,
     max REAL NOT NULL, tokens TEXT NOT NULL, score REAL, explanation INTEGER,
     UNIQUE (hook, idx)) STRICT;
 CREATE TABLE windows (

@@ -49,7 +49,7 @@ fn page(
     bound.extend(values);
     bound.push(Value::from(i64::from(limit)));
     bound.push(Value::from(i64::from(query.offset)));
-    let order = order(query);
+    let order = order(query, undefined(connection)?);
     connection
         .prepare_cached(&format!(
             "SELECT u.id FROM units u {join} WHERE {filter} ORDER BY {order} LIMIT ? OFFSET ?"
@@ -110,16 +110,25 @@ fn phrase(search: &str) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
+/// Whether some unit has no mean, variance and density: only in an atlas of records that were made elsewhere.
+fn undefined(connection: &Connection) -> rusqlite::Result<bool> {
+    let any = "SELECT EXISTS (SELECT 1 FROM units WHERE density IS NULL)";
+    connection.prepare_cached(any)?.query_row([], |row| row.get(0))
+}
+
 /// The order as SQL; every part of it is ours.
-fn order(query: &ListQuery) -> String {
+fn order(query: &ListQuery, undefined: bool) -> String {
     let direction = if query.descending { "DESC" } else { "ASC" };
     let column = match query.sort {
         Sort::Unit => return format!("u.id {direction}"),
-        // Columns that are never undefined need no `NULLS LAST`, which would keep SQLite from using their index.
-        Sort::Density => return format!("u.density {direction}, u.id"),
+        // Where nothing is undefined there is no need of `NULLS LAST`, which would keep SQLite from using the index.
         Sort::Max => return format!("u.max {direction}, u.id"),
-        Sort::Mean => return format!("u.mean {direction}, u.id"),
-        Sort::Variance => return format!("u.variance {direction}, u.id"),
+        Sort::Density if !undefined => return format!("u.density {direction}, u.id"),
+        Sort::Mean if !undefined => return format!("u.mean {direction}, u.id"),
+        Sort::Variance if !undefined => return format!("u.variance {direction}, u.id"),
+        Sort::Density => "u.density",
+        Sort::Mean => "u.mean",
+        Sort::Variance => "u.variance",
         Sort::Score if query.score_of.is_some() => "s.score",
         Sort::Score => "u.score",
         Sort::Skewness => "u.skewness",
@@ -138,8 +147,9 @@ fn summary(connection: &Connection, id: i64) -> rusqlite::Result<Option<UnitSumm
         let Ok(hook) = row.get_ref(0)?.as_str()?.parse() else { return Ok(None) };
         Ok(Some(UnitSummary {
             unit: UnitId { hook, index: row.get(1)? },
-            mean: row.get(2)?,
-            density: row.get(3)?,
+            // Undefined in atlases of records that were made elsewhere.
+            mean: row.get::<_, Option<f64>>(2)?.unwrap_or(f64::NAN),
+            density: row.get::<_, Option<f64>>(3)?.unwrap_or(f64::NAN),
             max: row.get(4)?,
             tokens: serde_json::from_str(row.get_ref(5)?.as_str()?).unwrap_or_default(),
             explanations: Vec::new(),

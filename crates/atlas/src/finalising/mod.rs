@@ -14,6 +14,7 @@ mod token_means;
 
 pub(crate) use database::write as write_database;
 pub use records::RecordSource;
+pub(crate) use splits::Splits;
 
 use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

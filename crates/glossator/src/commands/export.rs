@@ -1,23 +1,48 @@
-//! `glossator export`: an atlas in another form. Today: the page as files that open without a server.
+//! `glossator export`: an atlas in another form: the page as files, or the files of another program.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use glossator_atlas::Atlas;
+use glossator_exchange::{dataset, delphi, neuronpedia, openai};
 use glossator_explain::Selector;
-use glossator_serve::{Export as StaticExport, ExportPlan, Library};
+use glossator_model::UnitId;
+use glossator_serve::{Export as StaticExport, ExportPlan, Library, explained_units};
 
 use crate::output;
 
-/// Write the page of an atlas as files that open without a server
+/// Write an atlas in another form: the page as files that open without a server, or the files of another program
+///
+/// Examples:
+///
+///   glossator export demo.atlas --static page/
+///   glossator export demo.atlas --format openai --out neurons/ --units 'blocks.*.mlp.hook_post:0-99'
+///   glossator export demo.atlas --format neuronpedia --out export/ --model-id smollm2-135m --release my-neurons
+///
+/// Formats: openai (collated activations, explanations and related tokens as published for GPT-2), neuronpedia (the
+/// tables that it imports), delphi (explanations, scores, and a cache of the excerpts), dataset (Parquet tables with a
+/// card). Without --units or --all, units with an explanation are written; where some explainer has gone beyond token
+/// lookup, only its units.
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Export {
     /// The atlas: a directory written by `glossator record`
     atlas: PathBuf,
     /// Directory to write the page to; open its index.html
-    #[arg(long = "static", value_name = "DIR", required = true)]
-    directory: PathBuf,
+    #[arg(
+        long = "static",
+        value_name = "DIR",
+        required_unless_present = "format",
+        conflicts_with = "format"
+    )]
+    page: Option<PathBuf>,
+    /// The form of another program
+    #[arg(long, value_enum, requires = "out")]
+    format: Option<Format>,
+    /// Directory to write that form to: empty, or not there yet
+    #[arg(long, value_name = "DIR", requires = "format")]
+    out: Option<PathBuf>,
     /// Every unit, not only those with an explanation
     #[arg(long, conflicts_with = "units")]
     all: bool,
@@ -30,11 +55,45 @@ pub(crate) struct Export {
     /// Only say how large the export would be
     #[arg(long)]
     dry_run: bool,
+    /// Neuronpedia's name of the model [default: the atlas' name of it]
+    #[arg(long, value_name = "NAME")]
+    model_id: Option<String>,
+    /// Neuronpedia's name of the release
+    #[arg(long, value_name = "NAME", default_value = "glossator")]
+    release: String,
+    /// Neuronpedia's identity of the author
+    #[arg(long, value_name = "NAME", default_value = "glossator")]
+    author: String,
+    /// The explainer whose explanations delphi's form holds [default: each unit's best]
+    #[arg(long, value_name = "NAME")]
+    explainer: Option<String>,
+    /// The licence that a data set's card names
+    #[arg(long, value_name = "NAME", default_value = "other")]
+    licence: String,
+}
+
+/// The forms of other programs.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Openai,
+    Neuronpedia,
+    Delphi,
+    Dataset,
 }
 
 impl Export {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let atlas = Atlas::open(&self.atlas)?;
+        match (self.format, &self.out) {
+            (Some(format), Some(out)) => self.write_format(&atlas, format, out),
+            _ => self.write_page(atlas),
+        }
+    }
+
+    fn write_page(&self, atlas: Atlas) -> anyhow::Result<ExitCode> {
+        let Some(directory) = &self.page else {
+            anyhow::bail!("name a directory with --static, or a --format")
+        };
         let plan = self.plan(&atlas)?;
         let library = Library::new(atlas);
         let export = StaticExport::plan(&library, &plan, self.limit)?;
@@ -45,9 +104,9 @@ impl Export {
             return Ok(ExitCode::SUCCESS);
         }
         let bar = output::progress(size.units, "units");
-        export.write(&self.directory, || bar.inc(1))?;
+        export.write(directory, || bar.inc(1))?;
         bar.finish_and_clear();
-        output::print(&format!("{}\n", self.directory.join("index.html").display()))?;
+        output::print(&format!("{}\n", directory.join("index.html").display()))?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -59,5 +118,36 @@ impl Export {
             return Ok(ExportPlan::Explained);
         }
         Ok(ExportPlan::Units(Selector::union(&self.units, atlas)?))
+    }
+
+    fn write_format(&self, atlas: &Atlas, format: Format, out: &Path) -> anyhow::Result<ExitCode> {
+        let mut units: Vec<UnitId> = match self.plan(atlas)? {
+            ExportPlan::All => (0..atlas.unit_count()).filter_map(|rank| atlas.unit_at(rank)).collect(),
+            ExportPlan::Explained => explained_units(atlas)?.into_iter().collect(),
+            ExportPlan::Units(units) => units,
+        };
+        units.truncate(self.limit.unwrap_or(usize::MAX));
+        output::note(&format!("{} units", units.len()));
+        if self.dry_run {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let bar = output::progress(units.len() as u64, "units");
+        let progress = || bar.inc(1);
+        match format {
+            Format::Openai => openai::write(atlas, &units, out, &progress)?,
+            Format::Neuronpedia => {
+                let names = neuronpedia::Names {
+                    model: self.model_id.clone().unwrap_or_else(|| atlas.manifest().run.model.clone()),
+                    release: self.release.clone(),
+                    author: self.author.clone(),
+                };
+                neuronpedia::write(atlas, &units, &names, out, &progress)?;
+            }
+            Format::Delphi => delphi::write(atlas, &units, self.explainer.as_deref(), out, &progress)?,
+            Format::Dataset => dataset::write(atlas, &units, &self.licence, out, &progress)?,
+        }
+        bar.finish_and_clear();
+        output::print(&format!("{}\n", out.display()))?;
+        Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,0 +1,100 @@
+//! Reads the published files, hostile ones too: sizes and shapes are checked, nothing is executed.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use super::objects::{ActivationRecord, NeuronRecord, NeuronSimulationResults, SequenceSimulation};
+use super::{EXPLANATIONS, RECORDS};
+use crate::error::ExchangeError;
+use crate::files;
+
+/// Where the files of one neuron lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Its layer.
+    pub layer: u32,
+    /// Its number in the layer.
+    pub neuron: u32,
+    /// Its record.
+    pub record: PathBuf,
+    /// Its explanations, if they are there.
+    pub explanations: Option<PathBuf>,
+}
+
+impl Published {
+    /// All neurons below `directory` that have a record, by layer and number.
+    pub fn find(directory: &Path) -> Result<Vec<Self>, ExchangeError> {
+        let mut neurons = Vec::new();
+        for (layer, folder) in files::numbered(&directory.join(RECORDS), "")? {
+            for (neuron, record) in files::numbered(&folder, ".json")? {
+                let explanations = directory.join(format!("{EXPLANATIONS}/{layer}/{neuron}.jsonl"));
+                let explanations = explanations.is_file().then_some(explanations);
+                neurons.push(Self { layer, neuron, record, explanations });
+            }
+        }
+        if neurons.is_empty() {
+            return Err(ExchangeError::Nothing {
+                path: directory.to_owned(),
+                what: "published neuron",
+                layout: "collated-activations/{layer}/{neuron}.json",
+            });
+        }
+        Ok(neurons)
+    }
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, class: &str, bytes: &[u8]) -> Result<T, ExchangeError> {
+    let invalid = |error: serde_json::Error| ExchangeError::invalid(path, format!("not a {class}: {error}"));
+    serde_json::from_slice(bytes).map_err(invalid)
+}
+
+/// A neuron's record.
+pub fn read_record(path: &Path) -> Result<NeuronRecord, ExchangeError> {
+    let record: NeuronRecord = parse(path, "NeuronRecord", &files::read(path)?)?;
+    let quantiles = record.random_sample_by_quantile.iter().flatten().flatten();
+    let sequences =
+        record.most_positive_activation_records.iter().chain(&record.random_sample).chain(quantiles);
+    for sequence in sequences {
+        check(path, sequence)?;
+    }
+    Ok(record)
+}
+
+fn check(path: &Path, sequence: &ActivationRecord) -> Result<(), ExchangeError> {
+    let (tokens, activations) = (sequence.tokens.len(), sequence.activations.len());
+    if tokens != activations {
+        let message = format!("a sequence has {tokens} tokens and {activations} activations");
+        return Err(ExchangeError::invalid(path, message));
+    }
+    if let Some(position) = sequence.activations.iter().position(|value| !(*value as f32).is_finite()) {
+        let message = format!("the activation at position {position} of a sequence is not a number");
+        return Err(ExchangeError::invalid(path, message));
+    }
+    Ok(())
+}
+
+/// A neuron's explanations: the file has one line.
+pub fn read_explanations(path: &Path) -> Result<NeuronSimulationResults, ExchangeError> {
+    let bytes = files::read(path)?;
+    let mut lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return Err(ExchangeError::invalid(path, "one line is expected"));
+    };
+    let results: NeuronSimulationResults = parse(path, "NeuronSimulationResults", line)?;
+    for explanation in &results.scored_explanations {
+        for scored in &explanation.scored_simulation.scored_sequence_simulations {
+            check_simulation(path, &scored.simulation)?;
+        }
+    }
+    Ok(results)
+}
+
+fn check_simulation(path: &Path, simulation: &SequenceSimulation) -> Result<(), ExchangeError> {
+    let (tokens, activations) = (simulation.tokens.len(), simulation.expected_activations.len());
+    if tokens == activations {
+        return Ok(());
+    }
+    let message = format!("a simulation has {tokens} tokens and {activations} activations");
+    Err(ExchangeError::invalid(path, message))
+}
