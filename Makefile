@@ -68,6 +68,10 @@ install-test: install-build ## Install what the tests need besides
 demo-model: install-build ## Fetch the demo model (reused when there)
 	GLOSSATOR_DEMO_DIR="$(DEMO_DIR)" python3 demo/fetch_model.py
 
+.PHONY: demo-explainer
+demo-explainer: install-build ## Fetch the language model that explains in the demo, 1.1 GB (reused when there)
+	GLOSSATOR_DEMO_DIR="$(DEMO_DIR)" python3 demo/fetch_explainer.py
+
 .PHONY: demo-data
 demo-data: demo-model ## Fetch the demo model and assemble the demo corpus (reused when there)
 	GLOSSATOR_DEMO_DIR="$(DEMO_DIR)" python3 demo/fetch_corpus.py

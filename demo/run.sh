@@ -15,6 +15,13 @@ features=blocks.15.hook_resid_post.hook_sae_acts_post
 # Units that Neuron2Graph explains, drawn at random over all hook points, and as many features again.
 sample=(--units 'random:200@0' --units "$features:0-199")
 
+# The language model that explains, if `make demo-explainer` has fetched it.
+explainer=$directory/explainer/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
+if [ ! -e "$explainer" ]; then
+    explainer=
+    echo "no explanations in words: \`make demo-explainer\` fetches a language model for them (1.1 GB)" >&2
+fi
+
 start=$SECONDS
 mkdir -p "$dictionaries"
 cat > "$dictionaries/run.toml" <<RUN
