@@ -7,23 +7,31 @@
 use std::time::Instant;
 
 use glossator_kernels::{
-    Activation, Backend, Buffer, Outputs, PackedMatrix, Precision, Product, Threads, bf16, cpu_description,
-    measured_peak,
+    Activation, Backend, Buffer, Outputs, PackedMatrix, Product, Threads, WeightFormat, bf16,
+    cpu_description, measured_peak,
 };
 
-/// `(n_in, n_out)` of the layers and the vocabulary of SmolLM2-135M, and of a larger model's MLP.
-const SHAPES: [(usize, usize); 6] =
-    [(576, 960), (576, 576), (576, 3072), (1536, 576), (576, 49_152), (2048, 8192)];
+/// `(n_in, n_out)` of the layers and the vocabulary of SmolLM2-135M, of a larger model's MLP, and of that of Qwen2.5-1.5B.
+const SHAPES: [(usize, usize); 8] = [
+    (576, 960),
+    (576, 576),
+    (576, 3072),
+    (1536, 576),
+    (576, 49_152),
+    (2048, 8192),
+    (1536, 17_920),
+    (8960, 1536),
+];
 
 fn main() {
     println!("{}", cpu_description());
     let requested: Vec<usize> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
     let row_counts = if requested.is_empty() { vec![1, 128, 512] } else { requested };
-    for precision in [Precision::F32, Precision::Bf16] {
-        println!("{precision:?}: peak of one core {:.0} GFLOP/s", measured_peak(precision) * 1e-9);
+    for format in [WeightFormat::F32, WeightFormat::Bf16, WeightFormat::Int8] {
+        println!("{format:?}: peak of one core {:.0} GFLOP/s", measured_peak(format) * 1e-9);
         for (n_in, n_out) in SHAPES {
             let half = vec![0.01; n_in * n_out / 2];
-            let weight = PackedMatrix::pack_stacked(&[&half, &half], n_in, precision);
+            let weight = PackedMatrix::pack_stacked(&[&half, &half], n_in, format);
             row_counts.iter().for_each(|&rows| report(&weight, rows));
         }
     }
@@ -52,9 +60,11 @@ fn report(weight: &PackedMatrix, rows: usize) {
         |run: &mut dyn FnMut(&mut Operands)| operations / best_seconds(|| run(&mut operands)) * 1e-9;
     let plain = |product: Product<'_>, operands: &mut Operands| {
         let out = operands.out.sized(rows * n_out);
-        match weight.precision() {
-            Precision::F32 => product.run(&operands.wide.as_slice()[..rows * n_in], out),
-            Precision::Bf16 => product.run(&operands.narrow.as_slice()[..rows * n_in], out),
+        match weight.format() {
+            WeightFormat::F32 | WeightFormat::Int8 => {
+                product.run(&operands.wide.as_slice()[..rows * n_in], out)
+            }
+            WeightFormat::Bf16 => product.run(&operands.narrow.as_slice()[..rows * n_in], out),
         }
     };
     let product = Product::new(weight);

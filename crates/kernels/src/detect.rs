@@ -19,7 +19,7 @@ pub enum Backend {
     Avx2,
     /// 512-bit vectors; bf16 is widened to f32.
     Avx512,
-    /// 512-bit dot products of bf16 pairs.
+    /// 512-bit dot products of bf16 pairs, and of four bytes.
     Avx512Bf16,
     /// Products of 16 × 32 tiles of bf16.
     Amx,
@@ -53,7 +53,9 @@ impl Backend {
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl");
-        let avx512_bf16 = avx512 && is_x86_feature_detected!("avx512bf16");
+        // Every processor with bf16 dot products has those of bytes, which came before.
+        let avx512_bf16 =
+            avx512 && is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512vnni");
         match self {
             Self::Portable => true,
             Self::Avx2 => avx2,

@@ -37,12 +37,12 @@ mod top_k;
 
 pub use activation::{Activation, softcap};
 pub use aligned::Buffer;
-pub use attention::{Attention, HeadView};
+pub use attention::{Attention, HeadView, PAGE_POSITIONS, PageLayout, PagedQuery};
 pub use convert::{narrow, round_to_bf16, widen};
 pub use detect::{Backend, cpu_description};
 pub use embedding::gather_rows;
 pub use half::bf16;
-pub use matrix_product::{Operand, PackedMatrix, Precision, Product};
+pub use matrix_product::{Operand, PackedMatrix, Precision, Product, WeightFormat};
 pub use norm::{Norm, NormKind, NormOutputs};
 pub use outputs::Outputs;
 pub use peak::measured_peak;

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use crate::detect::Backend;
-use crate::matrix_product::{LANES, Precision};
+use crate::matrix_product::{LANES, WeightFormat};
 use crate::multiversion::multiversion;
 
 /// Runs whose best counts; each takes well under a millisecond.
@@ -13,13 +13,17 @@ const RUNS: usize = 50;
 const ROUNDS: usize = 10_000;
 
 /// Operations (multiplications and additions) per second of one core in registers, with the instructions that a
-/// product of this precision uses on this machine. Best of many short runs on the calling thread.
-pub fn measured_peak(precision: Precision) -> f64 {
-    match (precision, Backend::best()) {
+/// product of this format uses on this machine. Best of many short runs on the calling thread.
+pub fn measured_peak(format: impl Into<WeightFormat>) -> f64 {
+    match (format.into(), Backend::best()) {
         #[cfg(target_arch = "x86_64")]
-        (Precision::Bf16, Backend::Amx) => best_rate(crate::matrix_product::multiply_registers),
+        (WeightFormat::Bf16, Backend::Amx) => best_rate(crate::matrix_product::multiply_registers),
         #[cfg(target_arch = "x86_64")]
-        (Precision::Bf16, Backend::Avx512Bf16) => best_rate(crate::matrix_product::dot_registers),
+        (WeightFormat::Bf16, Backend::Avx512Bf16) => best_rate(crate::matrix_product::dot_registers),
+        #[cfg(target_arch = "x86_64")]
+        (WeightFormat::Int8, Backend::Avx512Bf16 | Backend::Amx) => {
+            best_rate(crate::matrix_product::byte_registers)
+        }
         (_, Backend::Portable | Backend::Avx2) => best_rate(multiply_few),
         _ => best_rate(multiply_many),
     }
@@ -69,9 +73,9 @@ mod tests {
 
     #[test]
     fn a_peak_is_a_plausible_rate() {
-        for precision in [Precision::F32, Precision::Bf16] {
-            let peak = measured_peak(precision);
-            assert!(peak > 1e8 && peak < 1e14, "{precision:?}: {peak}");
+        for format in [WeightFormat::F32, WeightFormat::Bf16, WeightFormat::Int8] {
+            let peak = measured_peak(format);
+            assert!(peak > 1e8 && peak < 1e14, "{format:?}: {peak}");
         }
     }
 }

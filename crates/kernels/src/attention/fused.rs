@@ -24,7 +24,7 @@ use crate::shared_rows::{Rectangle, SharedRows};
 use crate::threads::Threads;
 
 /// Keys treated between two updates of the running maximum.
-const CHUNK_KEYS: usize = 128;
+pub(super) const CHUNK_KEYS: usize = 128;
 /// Tasks per thread when work is divided.
 const TASKS_PER_THREAD: usize = 4;
 
@@ -66,10 +66,10 @@ pub(super) fn attend<T: Operand>(
 }
 
 /// z `[queries, heads · d_head]`, written by all tasks.
-struct SharedOutputs<'a> {
-    f32: Option<SharedRows<'a, f32>>,
-    bf16: Option<SharedRows<'a, bf16>>,
-    d_head: usize,
+pub(super) struct SharedOutputs<'a> {
+    pub(super) f32: Option<SharedRows<'a, f32>>,
+    pub(super) bf16: Option<SharedRows<'a, bf16>>,
+    pub(super) d_head: usize,
 }
 
 impl SharedOutputs<'_> {
@@ -77,7 +77,7 @@ impl SharedOutputs<'_> {
     ///
     /// # Safety
     /// No other task stores the same queries and heads.
-    unsafe fn store(&self, rows: BlockRows, z: &[f32], rounded: &mut [bf16], width: usize) {
+    pub(super) unsafe fn store(&self, rows: BlockRows, z: &[f32], rounded: &mut [bf16], width: usize) {
         if let Some(target) = self.f32 {
             // SAFETY: the caller's promise.
             unsafe { self.copy(target, rows, z, width) };

@@ -5,12 +5,17 @@
 //! given (Gemma 2), and key j is visible to query i when j ≤ i and, under a sliding window w, i − j < w.
 //!
 //! [`Attention::attend`] never stores scores or pattern; [`Attention::scores`], [`Attention::pattern`] and
-//! [`Attention::mix`] are the same computation in three steps, for hooks that read or change them.
+//! [`Attention::mix`] are the same computation in three steps, for hooks that read or change them;
+//! [`Attention::attend_paged`] is that of many sequences that share the pages of a cache.
 
 mod explicit;
 mod fused;
 mod online_softmax;
 mod operands;
+mod paged;
+#[cfg(test)]
+mod paged_tests;
+mod pages;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -22,6 +27,8 @@ use half::bf16;
 use crate::matrix_product::Precision;
 use crate::outputs::Outputs;
 use crate::threads::Threads;
+
+pub use pages::{PAGE_POSITIONS, PageLayout, PagedQuery};
 
 /// Heads inside a wider row-major buffer, for example q, k or v in the fused product's `[rows, q | k | v]`.
 ///

@@ -23,6 +23,20 @@ pub(super) struct RowStates {
 impl RowStates {
     pub(super) const START: Self =
         Self { max: [f32::NEG_INFINITY; TILE_ROWS], sum: [0.0; TILE_ROWS], rescale: [1.0; TILE_ROWS] };
+
+    /// The states of some rows, from row 0 on; the others as at the start.
+    pub(super) fn part(&self, first: usize, count: usize) -> Self {
+        let mut part = Self::START;
+        part.max[..count].copy_from_slice(&self.max[first..first + count]);
+        part.sum[..count].copy_from_slice(&self.sum[first..first + count]);
+        part
+    }
+
+    /// Puts back what [`RowStates::part`] took out.
+    pub(super) fn replace(&mut self, first: usize, count: usize, part: &Self) {
+        self.max[first..first + count].copy_from_slice(&part.max[..count]);
+        self.sum[first..first + count].copy_from_slice(&part.sum[..count]);
+    }
 }
 
 multiversion! {

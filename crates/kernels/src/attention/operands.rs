@@ -25,6 +25,12 @@ pub(super) trait Operand: Element {
 
     /// Packs 16 coordinates of consecutive values into a zeroed block `[keys][16]` (bf16: in pairs).
     fn pack_values<'v>(values: impl Iterator<Item = &'v [f32]>, block: &mut [Self]);
+
+    /// Writes the vector of one key, the `lane`-th of a packed block.
+    fn write_key(key: &[f32], lane: usize, block: &mut [Self]);
+
+    /// Writes up to 16 coordinates of the value of the `place`-th key of a packed block.
+    fn write_value(value: &[f32], place: usize, block: &mut [Self]);
 }
 
 impl Operand for f32 {
@@ -43,6 +49,16 @@ impl Operand for f32 {
             line[..value.len()].copy_from_slice(value);
         }
     }
+
+    fn write_key(key: &[f32], lane: usize, block: &mut [Self]) {
+        for (line, value) in block.chunks_exact_mut(LANES).zip(key) {
+            line[lane] = *value;
+        }
+    }
+
+    fn write_value(value: &[f32], place: usize, block: &mut [Self]) {
+        block[place * LANES..][..value.len()].copy_from_slice(value);
+    }
 }
 
 impl Operand for bf16 {
@@ -60,6 +76,21 @@ impl Operand for bf16 {
         for pairs in block.chunks_exact_mut(2 * LANES) {
             let Some(even) = values.next() else { break };
             interleave(even, values.next().unwrap_or(&[]), bytemuck::cast_slice_mut(pairs));
+        }
+    }
+
+    fn write_key(key: &[f32], lane: usize, block: &mut [Self]) {
+        for (line, pair) in block.chunks_exact_mut(2 * LANES).zip(key.chunks(2)) {
+            for (part, value) in pair.iter().enumerate() {
+                line[2 * lane + part] = bf16::from_bits(round_bits(*value));
+            }
+        }
+    }
+
+    fn write_value(value: &[f32], place: usize, block: &mut [Self]) {
+        let line = &mut block[place / 2 * 2 * LANES..][..2 * LANES];
+        for (lane, value) in value.iter().enumerate() {
+            line[2 * lane + place % 2] = bf16::from_bits(round_bits(*value));
         }
     }
 }

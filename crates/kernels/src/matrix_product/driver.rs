@@ -11,6 +11,7 @@ use half::bf16;
 use rayon::prelude::*;
 
 use super::epilogue::Epilogue;
+use super::int8;
 use super::packed::{Columns, PackedMatrix};
 use super::tile::{Element, LANES, RowBlock, TILE_ROWS, Tile};
 use super::{Operand, epilogue::Step};
@@ -112,6 +113,30 @@ pub(super) fn rows_bf16<'a>(
         Operand::Bf16(x) => Rows::converted(x, width, stride, scratch, |s, t| t.copy_from_slice(s)),
         Operand::F32(x) => Rows::converted(x, width, stride, scratch, crate::convert::narrow),
     }
+}
+
+/// Quantises `x` for an int8 product.
+pub(super) fn rows_int8<'a>(
+    x: Operand<'a>,
+    weight: &PackedMatrix,
+    threads: Threads,
+    scratch: &'a mut AlignedBuffer,
+) -> Rows<'a, int8::Byte> {
+    let (width, stride) = (weight.n_in(), weight.depth());
+    let widened;
+    let x = match x {
+        Operand::F32(x) => x,
+        Operand::Bf16(x) => {
+            let mut wide = vec![0.0; x.len()];
+            crate::convert::widen(x, &mut wide);
+            widened = wide;
+            widened.as_slice()
+        }
+    };
+    let count = x.len() / width;
+    let bytes = scratch.scratch::<int8::Byte>(count * stride);
+    int8::quantise_rows(x, width, threads, bytes);
+    Rows { main: bytes, tail: None, count, stride }
 }
 
 /// A product about to run.

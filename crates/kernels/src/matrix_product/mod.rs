@@ -1,14 +1,19 @@
 //! out `[rows, n_out]` = x `[rows, n_in]` · Wᵀ + bias, with a weight W `[n_out, n_in]` that is packed once.
 //!
 //! Accumulation is in f32. Under [`Precision::Bf16`] weight and x are rounded to bf16 first; products of two
-//! bf16 are exact in f32.
+//! bf16 are exact in f32. Under [`WeightFormat::Int8`] both are rounded to 8-bit integers with a scale for every 128 terms.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_int8;
 mod driver;
 mod epilogue;
+mod int8;
+#[cfg(test)]
+mod int8_tests;
 mod packed;
 mod portable;
 #[cfg(test)]
@@ -30,13 +35,15 @@ use epilogue::{Epilogue, Step};
 pub(crate) use amx::multiply_registers;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::dot_registers;
-pub use packed::{PackedMatrix, Precision};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512_int8::byte_registers;
+pub use packed::{PackedMatrix, Precision, WeightFormat};
 pub(crate) use packed::{pack_bf16, pack_f32};
 pub(crate) use tile::{Element, LANES, RowBlock, TILE_ROWS, Tile};
 
 /// The rows that are multiplied: `[rows, n_in]`.
 ///
-/// Under a bf16 weight, f32 rows are rounded on the way; under an f32 weight, bf16 rows are widened.
+/// Under a bf16 or int8 weight, f32 rows are rounded on the way; under an f32 weight, bf16 rows are widened.
 #[derive(Clone, Copy, Debug)]
 pub enum Operand<'a> {
     /// Rows in f32.
@@ -169,13 +176,17 @@ impl<'a> Product<'a> {
             f32: outputs.f32.map(|values| SharedRows::new(values, width)),
             bf16: outputs.bf16.map(|values| SharedRows::new(values, width)),
         };
-        with_scratch(|scratch| match weight.precision() {
-            Precision::F32 => {
+        with_scratch(|scratch| match weight.format() {
+            WeightFormat::F32 => {
                 let rows = driver::rows_f32(x, weight, scratch);
                 Sweep { backend, weight, rows, epilogue }.run(threads);
             }
-            Precision::Bf16 => {
+            WeightFormat::Bf16 => {
                 let rows = driver::rows_bf16(x, weight, scratch);
+                Sweep { backend, weight, rows, epilogue }.run(threads);
+            }
+            WeightFormat::Int8 => {
+                let rows = driver::rows_int8(x, weight, threads, scratch);
                 Sweep { backend, weight, rows, epilogue }.run(threads);
             }
         });
