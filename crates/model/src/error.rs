@@ -138,6 +138,25 @@ pub enum ModelError {
         /// The model's limit.
         limit: usize,
     },
+    /// The keys and values of one sequence do not fit into the cache.
+    #[error(
+        "{positions} positions need {needed} bytes of keys and values, and the cache may hold {limit}: shorten the prompt \
+         or give the cache more memory"
+    )]
+    CacheTooSmall {
+        /// Positions of the sequence.
+        positions: usize,
+        /// Bytes that they take.
+        needed: usize,
+        /// Bytes that the cache may take.
+        limit: usize,
+    },
+    /// A job that the runtime cannot run.
+    #[error("{message}")]
+    Runtime {
+        /// What is wrong.
+        message: String,
+    },
     /// An intervention cannot be read, or does not fit its hook point.
     #[error("intervention `{spec}`: {message}")]
     Intervention {

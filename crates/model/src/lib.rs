@@ -20,6 +20,7 @@ mod intervention;
 mod intervention_spec;
 pub mod location;
 mod model;
+pub mod runtime;
 mod sampling;
 mod similar_tokens;
 mod tensor;

@@ -28,14 +28,29 @@ pub enum Precision {
     /// bf16 where the processor multiplies it natively, else f32.
     #[default]
     Auto,
+    /// Weights and inputs of products in 8-bit integers with a scale for every 128 terms, attention in bf16. For language
+    /// models that explain, never for subject models; no configuration file can ask for it.
+    #[serde(skip)]
+    Int8,
 }
 
 impl Precision {
-    fn resolve(self) -> kernels::Precision {
+    /// The fastest on this machine for a model that explains: int8 where the processor adds products of bytes, bf16 where it
+    /// has a matrix unit, else f32.
+    pub fn fastest() -> Self {
+        match kernels::Backend::best() {
+            kernels::Backend::Amx => Self::Bf16,
+            kernels::Backend::Avx512Bf16 => Self::Int8,
+            _ => Self::F32,
+        }
+    }
+
+    fn resolve(self) -> kernels::WeightFormat {
         match self {
-            Self::Bf16 => kernels::Precision::Bf16,
-            Self::Auto if kernels::Backend::best().multiplies_bf16() => kernels::Precision::Bf16,
-            Self::F32 | Self::Auto => kernels::Precision::F32,
+            Self::Bf16 => kernels::WeightFormat::Bf16,
+            Self::Auto if kernels::Backend::best().multiplies_bf16() => kernels::WeightFormat::Bf16,
+            Self::F32 | Self::Auto => kernels::WeightFormat::F32,
+            Self::Int8 => kernels::WeightFormat::Int8,
         }
     }
 }
@@ -91,9 +106,10 @@ impl Model {
 
     /// The number format in use; never [`Precision::Auto`].
     pub fn precision(&self) -> Precision {
-        match self.decoder.precision() {
-            kernels::Precision::F32 => Precision::F32,
-            kernels::Precision::Bf16 => Precision::Bf16,
+        match self.decoder.format() {
+            kernels::WeightFormat::F32 => Precision::F32,
+            kernels::WeightFormat::Bf16 => Precision::Bf16,
+            kernels::WeightFormat::Int8 => Precision::Int8,
         }
     }
 
@@ -191,12 +207,12 @@ impl Model {
         if let Some(packed) = cell.get() {
             return Ok(packed);
         }
-        let precision = self.decoder.precision();
+        let format = self.decoder.format();
         let packed = if let Some(linear) = self.checkpoint.unembedding()? {
-            PackedLinear::new(&linear, precision)
+            PackedLinear::new(&linear, format)
         } else {
             let embedding = self.decoder.embedding();
-            PackedLinear::from_rows(&embedding.data, embedding.cols, precision)
+            PackedLinear::from_rows(&embedding.data, embedding.cols, format)
         };
         Ok(cell.get_or_init(|| packed))
     }

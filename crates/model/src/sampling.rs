@@ -1,6 +1,6 @@
 //! Choosing the next token from logits: greedy, temperature, nucleus (Holtzman et al. 2020).
 
-use glossator_kernels::softmax;
+use glossator_kernels::{softmax, top_k};
 
 /// How the next token is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,6 +32,30 @@ impl Sampler {
 
     /// The next token, from logits `[vocab_size]` that are used up.
     pub(crate) fn next(&mut self, logits: &mut [f32]) -> u32 {
+        self.draw().pick(logits)
+    }
+
+    /// The chance of the next token, drawn before its logits are known.
+    pub(crate) fn draw(&mut self) -> Draw {
+        let greedy = self.sampling.temperature <= 0.0;
+        Draw { sampling: self.sampling, uniform: if greedy { 0.0 } else { self.random.uniform() } }
+    }
+}
+
+/// A number in `[0, 1)` that decides between tokens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draw {
+    sampling: Sampling,
+    uniform: f64,
+}
+
+/// Likeliest tokens that are ranked at first, and by how much their number grows until it is enough.
+const RANKED: usize = 64;
+const GROWTH: usize = 16;
+
+impl Draw {
+    /// The token, from logits `[vocab_size]` that are used up.
+    pub(crate) fn pick(&self, logits: &mut [f32]) -> u32 {
         if self.sampling.temperature <= 0.0 {
             return largest(logits);
         }
@@ -39,25 +63,51 @@ impl Sampler {
             *logit /= self.sampling.temperature;
         }
         softmax(logits);
-        let mut ranked: Vec<u32> = (0..logits.len() as u32).collect();
-        ranked.sort_by(|a, b| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b)));
-        let mut kept = 0.0;
-        let mut count = 0;
-        for token in &ranked {
-            kept += f64::from(logits[*token as usize]);
-            count += 1;
-            if kept >= f64::from(self.sampling.top_p) {
-                break;
-            }
+        if self.sampling.top_p >= 1.0 {
+            return self.among_all(logits);
         }
-        let mut left = self.random.uniform() * kept;
-        for token in &ranked[..count] {
-            left -= f64::from(logits[*token as usize]);
+        let (kept, total) = self.nucleus(logits);
+        let mut left = self.uniform * total;
+        for (token, probability) in &kept {
+            left -= f64::from(*probability);
             if left < 0.0 {
                 return *token;
             }
         }
-        ranked[count - 1]
+        kept.last().map_or(0, |(token, _)| *token)
+    }
+
+    /// The tokens that are sampled from, likeliest first, and their probability. Only as many are ranked as are needed.
+    fn nucleus(&self, probabilities: &[f32]) -> (Vec<(u32, f32)>, f64) {
+        let mut ranked = RANKED;
+        loop {
+            let mut kept = Vec::new();
+            let mut total = 0.0;
+            for entry in top_k(probabilities, ranked) {
+                total += f64::from(entry.value);
+                kept.push((entry.index, entry.value));
+                if total >= f64::from(self.sampling.top_p) {
+                    return (kept, total);
+                }
+            }
+            if ranked >= probabilities.len() {
+                return (kept, total);
+            }
+            ranked *= GROWTH;
+        }
+    }
+
+    /// A token out of all of them, which need not be ranked.
+    fn among_all(&self, probabilities: &[f32]) -> u32 {
+        let total: f64 = probabilities.iter().map(|probability| f64::from(*probability)).sum();
+        let mut left = self.uniform * total;
+        for (token, probability) in probabilities.iter().enumerate() {
+            left -= f64::from(*probability);
+            if left < 0.0 {
+                return token as u32;
+            }
+        }
+        largest(probabilities)
     }
 }
 

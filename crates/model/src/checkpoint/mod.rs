@@ -1,5 +1,6 @@
 //! A model on disk: its architecture, its tokenizer and its weights, whatever the file format.
 
+mod chat;
 mod fields;
 mod gguf;
 mod huggingface;

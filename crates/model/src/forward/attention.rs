@@ -64,7 +64,7 @@ impl Pass<'_> {
     }
 
     /// The columns of queries, keys and values in a row of the projection.
-    fn columns(&self) -> [Range<usize>; 3] {
+    pub(super) fn columns(&self) -> [Range<usize>; 3] {
         let (q, kv) = (self.decoder.architecture.q_width(), self.decoder.architecture.kv_width());
         [0..q, q..q + kv, q + kv..q + 2 * kv]
     }
@@ -135,7 +135,9 @@ impl Pass<'_> {
         let mut outputs = scratch.z.outputs(length, self.precision(), touch);
         let scores = self.touch_block(layer, Site::AttnScores);
         let pattern = self.touch_block(layer, Site::Pattern);
-        if scores == Touch::None && pattern == Touch::None {
+        if let Some(paged) = self.paged {
+            self.mix_paged(layer, paged, scratch.qkv.as_slice(), outputs)?;
+        } else if scores == Touch::None && pattern == Touch::None {
             for sequence in 0..self.group.sequences.len() {
                 let rows = self.group.sequence_rows(sequence);
                 let heads = self.heads(scratch.qkv.as_slice(), cached, sequence);
@@ -190,13 +192,13 @@ impl Pass<'_> {
         ControlFlow::Continue(())
     }
 
-    fn kernel(&self, layer: usize) -> Attention {
+    pub(super) fn kernel(&self, layer: usize) -> Attention {
         let architecture = &self.decoder.architecture;
         Attention {
             scale: architecture.attention_scale,
             softcap: architecture.attention_softcap,
             window: architecture.layers[layer].sliding_window,
-            precision: self.precision(),
+            precision: self.decoder.attention_precision(),
             threads: self.threads,
         }
     }

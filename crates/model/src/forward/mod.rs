@@ -11,27 +11,31 @@ mod features;
 mod groups;
 mod mlp;
 mod norm;
+mod pages;
 mod pass;
 mod plan;
 mod prefixes;
 mod rotary;
 mod rows;
 mod scratch;
+mod step;
 mod weights;
 
 use std::sync::OnceLock;
 
-use glossator_kernels::{self as kernels, NormOutputs, Operand, Precision, Threads};
+use glossator_kernels::{self as kernels, NormOutputs, Operand, Precision, Threads, WeightFormat};
 use rayon::prelude::*;
 
 pub(crate) use self::cache::KeyValueCache;
 use self::features::SplicedDictionaries;
 use self::groups::{Group, groups};
+pub(crate) use self::pages::PagePool;
 use self::pass::Pass;
 use self::plan::Plan;
 use self::prefixes::shared_groups;
 use self::rotary::{RotaryCache, RotaryTables};
 use self::scratch::ScratchPool;
+pub(crate) use self::step::{ExtraWrite, Segment, Step};
 pub(crate) use self::weights::PackedLinear;
 use self::weights::{PackedLayer, norm};
 use crate::architecture::{ActivationFunction, Architecture};
@@ -44,7 +48,7 @@ use crate::intervention::Intervention;
 /// A decoder with its weights packed, ready to run.
 pub(crate) struct Decoder {
     architecture: Architecture,
-    precision: Precision,
+    format: WeightFormat,
     activation: kernels::Activation,
     embedding: Matrix,
     positions: Option<Matrix>,
@@ -68,16 +72,16 @@ impl Decoder {
     /// Packs the weights, one block at a time.
     pub(crate) fn new(
         architecture: Architecture,
-        precision: Precision,
+        format: WeightFormat,
         ends: Ends,
         layers: impl Iterator<Item = Result<LayerWeights, ModelError>>,
     ) -> Result<Self, ModelError> {
         let layers: Vec<PackedLayer> =
-            layers.map(|layer| Ok(PackedLayer::new(layer?, precision))).collect::<Result<_, ModelError>>()?;
+            layers.map(|layer| Ok(PackedLayer::new(layer?, format))).collect::<Result<_, ModelError>>()?;
         Ok(Self {
             activation: activation(architecture.mlp.activation),
             architecture,
-            precision,
+            format,
             embedding: ends.embedding,
             positions: ends.positions,
             layers,
@@ -93,8 +97,19 @@ impl Decoder {
         &self.architecture
     }
 
-    pub(crate) fn precision(&self) -> Precision {
-        self.precision
+    /// The number format of the weights.
+    pub(crate) fn format(&self) -> WeightFormat {
+        self.format
+    }
+
+    /// The number format in which products are given their rows; int8 products quantise f32 themselves.
+    fn row_precision(&self) -> Precision {
+        if self.format == WeightFormat::Bf16 { Precision::Bf16 } else { Precision::F32 }
+    }
+
+    /// The number format of attention.
+    pub(crate) fn attention_precision(&self) -> Precision {
+        if self.format == WeightFormat::F32 { Precision::F32 } else { Precision::Bf16 }
     }
 
     pub(crate) fn embedding(&self) -> &Matrix {
@@ -153,6 +168,7 @@ impl Decoder {
                 rotary: &rotary,
                 threads: if alone { Threads::All } else { Threads::One },
                 cached: 0,
+                paged: None,
             };
             let tokens = &batch.tokens()[group.tokens.clone()];
             self.scratch.with(|scratch| {
@@ -201,6 +217,7 @@ impl Decoder {
                 rotary: &rotary,
                 threads,
                 cached: 0,
+                paged: None,
             };
             self.scratch.with(|scratch| {
                 let _ = pass.run(tokens, scratch, None, None);
@@ -235,6 +252,7 @@ impl Decoder {
             rotary: &rotary,
             threads: Threads::All,
             cached: cache.len(),
+            paged: None,
         };
         let mut logits = vec![0.0; self.architecture.vocab_size];
         self.scratch.with(|scratch| {

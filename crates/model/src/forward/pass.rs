@@ -10,6 +10,7 @@ use super::cache::KeyValueCache;
 use super::groups::Group;
 use super::plan::{Plan, Touch};
 use super::scratch::Scratch;
+use super::step::Paged;
 use super::weights::norm;
 use super::{Decoder, RotaryTables};
 use crate::batch::{Activation, Observer};
@@ -26,6 +27,8 @@ pub(super) struct Pass<'a> {
     pub(super) threads: Threads,
     /// Positions of the sequence that a cache holds.
     pub(super) cached: usize,
+    /// Present when keys and values are kept in pages.
+    pub(super) paged: Option<&'a Paged<'a>>,
 }
 
 impl Pass<'_> {
@@ -35,8 +38,19 @@ impl Pass<'_> {
         &self,
         tokens: &[u32],
         scratch: &mut Scratch,
-        mut cache: Option<&mut KeyValueCache>,
+        cache: Option<&mut KeyValueCache>,
         logits: Option<&mut [f32]>,
+    ) -> ControlFlow<()> {
+        self.blocks(tokens, scratch, cache)?;
+        self.finish(scratch, logits)
+    }
+
+    /// Runs embedding and blocks.
+    pub(super) fn blocks(
+        &self,
+        tokens: &[u32],
+        scratch: &mut Scratch,
+        mut cache: Option<&mut KeyValueCache>,
     ) -> ControlFlow<()> {
         self.embed(tokens, scratch)?;
         for layer in 0..self.decoder.architecture.n_layers {
@@ -45,7 +59,7 @@ impl Pass<'_> {
         if let Some(cache) = cache {
             cache.advance(tokens.len());
         }
-        self.finish(scratch, logits)
+        ControlFlow::Continue(())
     }
 
     /// Token and position embeddings into the residual stream.
@@ -111,13 +125,16 @@ impl Pass<'_> {
     /// Position of the first row of a sequence of the group: what came before is in a cache, or in rows that the
     /// sequence shares with others.
     pub(super) fn first_position(&self, sequence: usize) -> usize {
+        if let Some(paged) = self.paged {
+            return paged.first_position(sequence);
+        }
         let Some(shared) = &self.group.shared else { return self.cached };
         shared.paths[sequence].len() - self.group.sequence_rows(sequence).len()
     }
 
-    /// The number format of the products.
+    /// The number format in which rows are handed to products.
     pub(super) fn precision(&self) -> Precision {
-        self.decoder.precision
+        self.decoder.row_precision()
     }
 
     /// What happens at a hook point.

@@ -3,7 +3,7 @@
 //! Query, key and value are stacked into one product, gate and up into another, so that the rows of a
 //! group are read once for each.
 
-use glossator_kernels::{Norm, NormKind as KernelNorm, PackedMatrix, Precision, Product, Threads};
+use glossator_kernels::{Norm, NormKind as KernelNorm, PackedMatrix, Product, Threads, WeightFormat};
 
 use crate::architecture::{NormKind, NormSpec};
 use crate::checkpoint::{LayerWeights, Linear, NormWeights};
@@ -16,9 +16,9 @@ pub(crate) struct PackedLinear {
 
 impl PackedLinear {
     /// Stacks the outputs of several maps that read the same input, in the order given.
-    pub(crate) fn stacked(parts: &[&Linear], precision: Precision) -> Self {
+    pub(crate) fn stacked(parts: &[&Linear], format: WeightFormat) -> Self {
         let weights: Vec<&[f32]> = parts.iter().map(|part| part.weight.data.as_slice()).collect();
-        let weight = PackedMatrix::pack_stacked(&weights, parts[0].weight.cols, precision);
+        let weight = PackedMatrix::pack_stacked(&weights, parts[0].weight.cols, format);
         let bias = parts.iter().any(|part| part.bias.is_some()).then(|| {
             parts
                 .iter()
@@ -29,13 +29,13 @@ impl PackedLinear {
     }
 
     /// Packs a single map.
-    pub(crate) fn new(linear: &Linear, precision: Precision) -> Self {
-        Self::stacked(&[linear], precision)
+    pub(crate) fn new(linear: &Linear, format: WeightFormat) -> Self {
+        Self::stacked(&[linear], format)
     }
 
     /// A map without bias from the rows of a table, `[n_out, n_in]`.
-    pub(crate) fn from_rows(rows: &[f32], n_in: usize, precision: Precision) -> Self {
-        Self { weight: PackedMatrix::pack_stacked(&[rows], n_in, precision), bias: None }
+    pub(crate) fn from_rows(rows: &[f32], n_in: usize, format: WeightFormat) -> Self {
+        Self { weight: PackedMatrix::pack_stacked(&[rows], n_in, format), bias: None }
     }
 
     /// The product, ready to run.
@@ -66,16 +66,16 @@ pub(crate) struct PackedLayer {
 
 impl PackedLayer {
     /// Packs the weights of a block.
-    pub(crate) fn new(layer: LayerWeights, precision: Precision) -> Self {
+    pub(crate) fn new(layer: LayerWeights, format: WeightFormat) -> Self {
         let mlp_in = match &layer.gate {
-            Some(gate) => PackedLinear::stacked(&[gate, &layer.up], precision),
-            None => PackedLinear::new(&layer.up, precision),
+            Some(gate) => PackedLinear::stacked(&[gate, &layer.up], format),
+            None => PackedLinear::new(&layer.up, format),
         };
         Self {
-            qkv: PackedLinear::stacked(&[&layer.q, &layer.k, &layer.v], precision),
-            o: PackedLinear::new(&layer.o, precision),
+            qkv: PackedLinear::stacked(&[&layer.q, &layer.k, &layer.v], format),
+            o: PackedLinear::new(&layer.o, format),
             mlp_in,
-            down: PackedLinear::new(&layer.down, precision),
+            down: PackedLinear::new(&layer.down, format),
             ln1: layer.ln1,
             ln2: layer.ln2,
             ln1_post: layer.ln1_post,

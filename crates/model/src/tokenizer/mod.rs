@@ -4,8 +4,12 @@ mod bytes;
 mod gguf;
 mod huggingface;
 mod pretokenizer;
+mod prompt;
+
+pub use prompt::Span;
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use bytes::TokenBytes;
 
@@ -16,6 +20,10 @@ use crate::error::ModelError;
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    /// The same, to which names of control tokens are text; made when it is first needed.
+    plain: OnceLock<tokenizers::Tokenizer>,
+    /// Tokens that are matched as a whole, by name.
+    added: Vec<(String, u32)>,
     bytes: TokenBytes,
     special: Vec<bool>,
     control: Control,
@@ -51,7 +59,10 @@ impl Tokenizer {
                 *flag = token.special;
             }
         }
-        Self { inner, bytes, special, control }
+        let added = inner.get_added_tokens_decoder().into_iter().map(|(id, token)| (token.content, id));
+        let mut added: Vec<(String, u32)> = added.filter(|(name, _)| !name.is_empty()).collect();
+        added.sort_unstable();
+        Self { inner, plain: OnceLock::new(), added, bytes, special, control }
     }
 
     /// Token ids of `text`; no token is added at its beginning or end. The name of a special token inside the

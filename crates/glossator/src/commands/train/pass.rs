@@ -130,7 +130,7 @@ impl<'a> Pass<'a> {
 
     fn shared(&self) -> Shared<'a> {
         let narrow = match self.run.precision {
-            Precision::F32 => false,
+            Precision::F32 | Precision::Int8 => false,
             Precision::Bf16 => true,
             Precision::Auto => Backend::best().multiplies_bf16(),
         };
