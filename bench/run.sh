@@ -35,6 +35,24 @@ echo
 echo "## Neuron2Graph at layer 10"
 target/release/examples/neuron2graph_speed "$atlas" "$model" 10 64
 echo
+explainer=$directory/explainer/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
+if [ -e "$explainer" ]; then
+    cargo build --release --locked -p glossator-model --example runtime_speed
+    cargo build --release --locked -p glossator-llm --example local_speed
+    llama=${BENCH_LLAMA_ENVIRONMENT:-.cache/bench-llama}
+    if [ ! -x "$llama/bin/python" ]; then
+        python3 -m venv "$llama"
+        CMAKE_ARGS=-DGGML_NATIVE=ON "$llama/bin/pip" install --quiet --requirement bench/requirements-llama.txt
+    fi
+    echo "## The local runtime: reading and writing"
+    target/release/examples/runtime_speed "$explainer"
+    echo
+    echo "## Explaining and simulating: ours and llama.cpp's server"
+    "$llama/bin/python" bench/local_runtime.py "$explainer" "$directory/corpus.jsonl" target/release/examples/local_speed
+    echo
+else
+    echo "the local runtime is not measured: \`make demo-explainer\` fetches the model" >&2
+fi
 echo "## Training dictionaries: the same rows of blocks.15.hook_resid_post for every program"
 target/release/examples/token_windows "$model" "$directory/corpus.jsonl" 128 800 > "$scratch/windows.txt"
 target/release/glossator activations --model "$model" --precision bf16 --tokens-file "$scratch/windows.txt" \

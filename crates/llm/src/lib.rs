@@ -9,6 +9,7 @@ mod answer;
 mod client;
 mod error;
 mod language_model;
+pub mod local;
 mod request;
 
 pub use answer::{Answer, Distribution, Failure, FailureKind, Finish, Outcome, TokenLogprob, Usage};
