@@ -62,7 +62,7 @@ fn report(weight: &PackedMatrix, rows: usize) {
         let out = operands.out.sized(rows * n_out);
         match weight.format() {
             WeightFormat::F32 | WeightFormat::Int8 => {
-                product.run(&operands.wide.as_slice()[..rows * n_in], out)
+                product.run(&operands.wide.as_slice()[..rows * n_in], out);
             }
             WeightFormat::Bf16 => product.run(&operands.narrow.as_slice()[..rows * n_in], out),
         }

@@ -1,4 +1,5 @@
 //! The local runtime with the demo model, which `make demo-model` fetches.
+#![allow(clippy::unwrap_used, reason = "a test should stop where it fails")]
 
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};

@@ -1,4 +1,5 @@
 //! Many jobs at once against one at a time, against the goldens of transformers, and against the plain forward.
+#![allow(clippy::unwrap_used, reason = "a test should stop where it fails")]
 
 mod common;
 

@@ -135,13 +135,13 @@ impl Work<'_> {
                     };
                     let queries = &queries[start * shape.depth..];
                     let run = Run { start, visible: &visible, softcap: self.form.softcap };
-                    let buffers = RunBuffers {
+                    let mut buffers = RunBuffers {
                         scores: &mut work.wide,
                         pattern: &mut work.pattern,
                         z: &mut work.z,
                         own: &mut work.run,
                     };
-                    page.absorb(&run, queries, &mut states, buffers);
+                    page.absorb(&run, queries, &mut states, &mut buffers);
                 }
                 start = end;
             }
@@ -179,7 +179,7 @@ struct Page<'a, T> {
 
 impl<T: Operand> Page<'_, T> {
     /// Takes the page into the states and sums of the rows of a run.
-    fn absorb(&self, run: &Run<'_>, queries: &[T], states: &mut RowStates, buffers: RunBuffers<'_>) {
+    fn absorb(&self, run: &Run<'_>, queries: &[T], states: &mut RowStates, buffers: &mut RunBuffers<'_>) {
         let count = run.visible.len();
         let end = run.visible.iter().map(|visible| visible.end).max().unwrap_or(0);
         if run.visible.iter().all(|visible| visible.start >= self.start + PAGE_POSITIONS) {

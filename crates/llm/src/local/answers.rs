@@ -36,7 +36,8 @@ impl<'a> Answers<'a> {
     fn answer(&self, job: usize, completion: Completion) -> Answer {
         let stop = self.stop(job);
         let end = stop.unwrap_or(self.written[job].len());
-        let ended = stop.is_some() || !self.jobs_length_reached(completion.stop);
+        let cut_off = matches!(completion.stop, StopReason::MaxTokens | StopReason::ContextFull);
+        let ended = stop.is_some() || !cut_off;
         Answer {
             text: String::from_utf8_lossy(&self.written[job][..end]).into_owned(),
             finish: if ended { Finish::Stop } else { Finish::Length },
@@ -48,10 +49,6 @@ impl<'a> Answers<'a> {
             tokens: self.logprobs(completion.tokens),
             grades: completion.choices.into_iter().map(Distribution).collect(),
         }
-    }
-
-    fn jobs_length_reached(&self, stop: StopReason) -> bool {
-        matches!(stop, StopReason::MaxTokens | StopReason::ContextFull)
     }
 
     /// Log-probabilities, where alternatives were wanted.

@@ -23,7 +23,7 @@ use self::prompt::Prepared;
 use self::template::ChatTemplate;
 use crate::answer::{Failure, Outcome};
 use crate::language_model::{Capabilities, LanguageModel};
-use crate::request::Request;
+use crate::request::{Fingerprint, Request};
 
 /// Bytes from the beginning and from the end of a file that tell it from others of the same size: the header of a GGUF
 /// file lies at the beginning, and some of the last tensor at the end.
@@ -167,11 +167,11 @@ impl LanguageModel for LocalModel {
 fn digest(files: &[PathBuf]) -> Result<String, LocalError> {
     let mut hash = Sha256::new();
     for path in files {
-        let bytes = ends_of(path).map_err(|source| LocalError::Io { path: path.clone(), source })?;
-        hash.update((bytes.0).to_le_bytes());
-        hash.update(bytes.1);
+        let (size, ends) = ends_of(path).map_err(|source| LocalError::Io { path: path.clone(), source })?;
+        hash.update(size.to_le_bytes());
+        hash.update(ends);
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(Fingerprint(hash.finalize().into()).to_string())
 }
 
 /// The size of a file, and what it begins and ends with.

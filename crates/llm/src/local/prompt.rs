@@ -18,8 +18,12 @@ fn failure(kind: FailureKind, message: impl Into<String>) -> Failure {
     Failure { kind, message: message.into(), usage: Usage::default() }
 }
 
-fn unsupported(error: impl ToString) -> Failure {
-    failure(FailureKind::Unsupported, error.to_string())
+fn unsupported(message: impl Into<String>) -> Failure {
+    failure(FailureKind::Unsupported, message)
+}
+
+fn untokenised(error: &ModelError) -> Failure {
+    unsupported(error.to_string())
 }
 
 /// Brings a request into tokens.
@@ -33,8 +37,9 @@ pub(super) fn prepare(
     let parts = template
         .render(&request.messages)
         .map_err(|message| unsupported(format!("the chat template {message}")))?;
-    let mut tokens =
-        tokenizer.encode_spans(&parts.iter().map(Part::span).collect::<Vec<_>>()).map_err(unsupported)?;
+    let mut tokens = tokenizer
+        .encode_spans(&parts.iter().map(Part::span).collect::<Vec<_>>())
+        .map_err(|error| untokenised(&error))?;
     if let Some(bos) = tokenizer.bos().filter(|bos| tokenizer.add_bos() && tokens.first() != Some(bos)) {
         tokens.insert(0, bos);
     }
@@ -84,7 +89,7 @@ fn append(grading: &Grading, tokenizer: &Tokenizer, tokens: &mut Vec<u32>) -> Re
             }
             places.push(tokens.len());
         }
-        tokens.extend(tokenizer.encode_inside(text).map_err(unsupported)?);
+        tokens.extend(tokenizer.encode_inside(text).map_err(|error| untokenised(&error))?);
     }
     Ok(places)
 }
@@ -93,7 +98,7 @@ fn append(grading: &Grading, tokenizer: &Tokenizer, tokens: &mut Vec<u32>) -> Re
 fn first_tokens(choices: &[String], tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure> {
     let mut tokens: Vec<u32> = Vec::with_capacity(choices.len());
     for choice in choices {
-        let encoded = tokenizer.encode_inside(choice).map_err(unsupported)?;
+        let encoded = tokenizer.encode_inside(choice).map_err(|error| untokenised(&error))?;
         let Some(first) = encoded.first() else { return Err(unsupported("a choice is empty")) };
         if let Some(same) = tokens.iter().position(|token| token == first) {
             let message = format!(

@@ -109,7 +109,7 @@ impl ChatTemplate {
 
     fn run<'m>(&self, turns: impl Iterator<Item = (Role, &'m str)>) -> Result<String, String> {
         let messages: Vec<Turn<'_>> = turns.map(|(role, content)| Turn { role, content }).collect();
-        let template = self.environment.get_template("chat").map_err(|error| error.to_string())?;
+        let template = self.environment.get_template("chat").map_err(|error| format!("{error}"))?;
         let variables = context! {
             messages => messages,
             add_generation_prompt => true,

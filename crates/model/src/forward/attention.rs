@@ -136,8 +136,10 @@ impl Pass<'_> {
         let scores = self.touch_block(layer, Site::AttnScores);
         let pattern = self.touch_block(layer, Site::Pattern);
         if let Some(paged) = self.paged {
-            self.mix_paged(layer, paged, scratch.qkv.as_slice(), outputs)?;
-        } else if scores == Touch::None && pattern == Touch::None {
+            self.mix_paged(layer, paged, scratch.qkv.as_slice(), outputs);
+            return ControlFlow::Continue(());
+        }
+        if scores == Touch::None && pattern == Touch::None {
             for sequence in 0..self.group.sequences.len() {
                 let rows = self.group.sequence_rows(sequence);
                 let heads = self.heads(scratch.qkv.as_slice(), cached, sequence);

@@ -1,10 +1,10 @@
 //! One step of many sequences whose keys and values are kept in pages: some tokens of each, in one ragged batch, so that
 //! a weight is read once for all of them. Logits are made only at the rows where they are wanted.
 
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use glossator_kernels::{NormOutputs, Operand, PagedQuery, Threads};
+use glossator_kernels::{HeadView, NormOutputs, Operand, Outputs, PagedQuery, Threads};
 
 use super::Decoder;
 use super::groups::Group;
@@ -120,13 +120,7 @@ impl Decoder {
 
 impl Pass<'_> {
     /// Keeps keys and values of the step's rows, then attends to what each row's sequence has kept.
-    pub(super) fn mix_paged(
-        &self,
-        layer: usize,
-        paged: &Paged<'_>,
-        qkv: &[f32],
-        outputs: glossator_kernels::Outputs<'_>,
-    ) -> ControlFlow<()> {
+    pub(super) fn mix_paged(&self, layer: usize, paged: &Paged<'_>, qkv: &[f32], outputs: Outputs<'_>) {
         let [q, k, v] = self.columns();
         let stride = v.end;
         let mut pool = paged.pool.lock().unwrap_or_else(PoisonError::into_inner);
@@ -146,13 +140,7 @@ impl Pass<'_> {
             write(extra.row, (extra.page, extra.place));
         }
         let architecture = &self.decoder.architecture;
-        let q = glossator_kernels::HeadView::new(
-            &qkv[q.start..],
-            stride,
-            architecture.n_heads,
-            architecture.d_head,
-        );
+        let q = HeadView::new(&qkv[q.start..], stride, architecture.n_heads, architecture.d_head);
         self.kernel(layer).attend_paged(pool.layout(), &pool.layer(layer), q, &queries, outputs);
-        ControlFlow::Continue(())
     }
 }
