@@ -33,6 +33,8 @@ pub(crate) const BLOCK_VALUES: usize = LANES * GROUP;
 const LARGEST: f32 = 127.0;
 /// Smaller magnitudes count as zero: their reciprocals would overflow.
 const SMALLEST: f32 = 1e-30;
+/// Values below which one thread quantises faster than another one wakes up.
+const WORTH_SHARING: usize = 1 << 16;
 /// Adding it leaves the value rounded to nearest even in the low bits of the significand: 1.5 · 2²³.
 const ROUNDER: f32 = 12_582_912.0;
 
@@ -83,7 +85,7 @@ pub(super) fn pack_int8(rows: &[&[f32]], block: &mut [Byte]) {
 /// Quantises rows of `width` values.
 pub(super) fn quantise_rows(rows: &[f32], width: usize, threads: Threads, target: &mut [Byte]) {
     let stride = row_bytes(width);
-    match threads {
+    match if rows.len() < WORTH_SHARING { Threads::One } else { threads } {
         Threads::One => target
             .chunks_exact_mut(stride)
             .zip(rows.chunks_exact(width))

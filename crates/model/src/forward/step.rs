@@ -93,7 +93,11 @@ impl Decoder {
         };
         let d_model = self.architecture.d_model;
         let resid: Vec<f32> = self.scratch.with(|scratch| {
-            let _ = pass.blocks(batch.tokens(), scratch, None);
+            // Inside the thread pool: from outside, each of the hundreds of products of a step would wait for a thread to
+            // wake up, which takes longer than a small product.
+            rayon::scope(|_| {
+                let _ = pass.blocks(batch.tokens(), scratch, None);
+            });
             let resid = scratch.resid.as_slice();
             step.wanted.iter().flat_map(|row| &resid[row * d_model..][..d_model]).copied().collect()
         });
