@@ -89,8 +89,12 @@ fn settings(windows: usize, tokens: &[u32]) -> RecordSettings {
         tokens: tokens.len() as u64,
         ..RunSummary::default()
     };
-    let hook =
-        |layer| HookSummary { hook: HookPoint::mlp_post(layer), units: WIDTH as u32, directions: false };
+    let hook = |layer| HookSummary {
+        hook: HookPoint::mlp_post(layer),
+        units: WIDTH as u32,
+        directions: false,
+        neurons: None,
+    };
     RecordSettings {
         run,
         hooks: (0..LAYERS).map(hook).collect(),

@@ -28,6 +28,11 @@ pub(crate) const LOGIT_WEIGHTS: &str = "logit_weights";
 /// Units with similar output directions.
 pub(crate) const NEIGHBOURS: &str = "neighbours";
 
+/// Neurons that features are correlated with.
+pub(crate) const CORRELATED_NEURONS: &str = "correlated_neurons";
+/// Neurons that features are aligned with.
+pub(crate) const ALIGNED_NEURONS: &str = "aligned_neurons";
+
 /// `{directory}/{folder}/{hook}.parquet`.
 pub(crate) fn hook_file(directory: &Path, folder: &str, hook: HookPoint) -> PathBuf {
     directory.join(folder).join(format!("{hook}.parquet"))

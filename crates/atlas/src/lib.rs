@@ -30,7 +30,8 @@ pub use manifest::{DictionarySummary, HookSummary, Manifest, RunSummary, SCHEMA_
 pub use query::{ExplainerProgress, Headline, ListQuery, Progress, Sort, UnitPage, UnitSummary};
 pub use reader::{Atlas, TokenMeans};
 pub use record::{
-    HistogramBucket, Neighbour, QuantileInterval, TokenMean, TokenWeight, UnitRecord, UnitStatistics,
+    HistogramBucket, Neighbour, QuantileInterval, RelatedNeuron, TokenMean, TokenWeight, UnitRecord,
+    UnitStatistics,
 };
 pub use recording::{
     BatchObserver, MemoryEstimate, RecordSettings, Recorder, Shard, ShardProgress, TokenSelection,

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use glossator_model::HookPoint;
+use glossator_model::{BlockSite, HookPoint};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{AtPath, AtlasError};
@@ -58,9 +58,12 @@ pub struct RunSummary {
     pub windows: u64,
     /// Tokens recorded that count (see `ignored_positions`).
     pub tokens: u64,
-    /// Positions at the start of every window that count in no statistic, maximum or token mean,
-    /// because they hold the begin-of-sequence token: 0 or 1. Excerpts still show them.
+    /// Positions at the start of every window that count in no statistic, maximum or token mean: a begin-of-sequence
+    /// token, and others where models park attention. Excerpts still show them.
     pub ignored_positions: u32,
+    /// The begin-of-sequence token in front of every window, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bos: Option<u32>,
     /// The seed of every choice.
     pub seed: u64,
     /// The dictionaries that were spliced into the model, in order of execution.
@@ -88,6 +91,24 @@ pub struct HookSummary {
     pub units: u32,
     /// Whether its units have an output direction, and so logit weights and neighbours.
     pub directions: bool,
+    /// For features: the recorded neurons whose correlation and alignment with them are kept, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neurons: Option<HookPoint>,
+}
+
+impl HookSummary {
+    /// The neurons that the features of a dictionary may be made of: those of the MLP that last wrote to the place that it
+    /// reads, or that it reads itself.
+    pub fn neurons_of(features: HookPoint) -> Option<HookPoint> {
+        use BlockSite as S;
+        let (layer, site) = (features.base().layer()?, features.base().site()?);
+        match site {
+            _ if !features.is_features() => None,
+            S::MlpPost | S::MlpOut | S::ResidPost => Some(HookPoint::mlp_post(layer)),
+            S::ResidPre | S::ResidMid => layer.checked_sub(1).map(HookPoint::mlp_post),
+            _ => None,
+        }
+    }
 }
 
 /// A finished stage.

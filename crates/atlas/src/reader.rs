@@ -13,7 +13,7 @@ use crate::explanation::{Calls, Explanation, Score, Simulation};
 use crate::files;
 use crate::manifest::{HookSummary, Manifest};
 use crate::query::{ListQuery, Progress, UnitPage};
-use crate::record::{TokenMean, UnitRecord, UnitStatistics};
+use crate::record::{RelatedNeuron, TokenMean, UnitRecord, UnitStatistics};
 use crate::stages;
 use crate::tables::{self, Table};
 use crate::vocabulary::Vocabulary;
@@ -33,6 +33,8 @@ struct HookTables {
     excerpts: Table,
     token_means: Table,
     directions: Option<(Table, Table)>,
+    correlated_neurons: Option<Table>,
+    aligned_neurons: Option<Table>,
 }
 
 /// A unit's mean activation per token, as far as explainers may know it: its calibration, valid and
@@ -156,7 +158,17 @@ impl Atlas {
             top_logits: logits.top,
             bottom_logits: logits.bottom,
             neighbours,
+            correlated_neurons: self.neurons(unit, tables.correlated_neurons.as_ref())?,
+            aligned_neurons: self.neurons(unit, tables.aligned_neurons.as_ref())?,
         })
+    }
+
+    /// The neurons of a feature in one of the tables about them.
+    fn neurons(&self, unit: UnitId, table: Option<&Table>) -> Result<Vec<RelatedNeuron>, AtlasError> {
+        let hook = self.manifest.hook(unit.hook).and_then(|hook| hook.neurons);
+        let Some((hook, table)) = hook.zip(table) else { return Ok(Vec::new()) };
+        let rows = tables::neurons::read(table, unit.index)?.into_iter();
+        Ok(rows.map(|(index, value)| RelatedNeuron { unit: UnitId { hook, index }, value }).collect())
     }
 
     /// A unit's moments, and the tokens with its largest means: what [`Atlas::unit`] says of them, sooner.
@@ -327,10 +339,15 @@ impl HookTables {
         } else {
             None
         };
+        let neurons = |folder, there: bool| {
+            hook.neurons.filter(|_| there).map(|_| tables::neurons::open(&file(folder))).transpose()
+        };
         Ok(Self {
             excerpts: tables::excerpts::open(&file(files::EXCERPTS), manifest.run.context as usize)?,
             token_means: tables::token_means::open(&file(files::TOKEN_MEANS), kept)?,
             directions,
+            correlated_neurons: neurons(files::CORRELATED_NEURONS, true)?,
+            aligned_neurons: neurons(files::ALIGNED_NEURONS, hook.directions)?,
         })
     }
 }

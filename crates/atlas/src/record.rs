@@ -28,6 +28,10 @@ pub struct UnitRecord {
     pub bottom_logits: Vec<TokenWeight>,
     /// Units with the most similar output direction, most similar first.
     pub neighbours: Vec<Neighbour>,
+    /// For features: the neurons whose activations are most correlated with its own, largest size first.
+    pub correlated_neurons: Vec<RelatedNeuron>,
+    /// For features: the neurons that write most nearly along its direction, largest size first.
+    pub aligned_neurons: Vec<RelatedNeuron>,
 }
 
 impl UnitRecord {
@@ -124,4 +128,13 @@ pub struct Neighbour {
     pub unit: UnitId,
     /// Cosine between the output directions.
     pub cosine: f32,
+}
+
+/// A neuron that a feature is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RelatedNeuron {
+    /// The neuron.
+    pub unit: UnitId,
+    /// Correlation of the activations over all counted tokens, or cosine between the output directions.
+    pub value: f32,
 }

@@ -62,7 +62,8 @@ const TEXTS: [&str; 24] = [
     "longlonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglonglong",
 ];
 
-/// Writes an atlas of `layers` MLP hook points with `units` units each into `directory`.
+/// Writes an atlas of `layers` MLP hook points with `units` units each into `directory`. If there are several, the units of
+/// the last are made of neurons of the first, as a dictionary's features would be.
 pub fn write_synthetic(directory: &Path, layers: usize, units: u32) -> Result<(), AtlasError> {
     write_synthetic_of(directory, layers, units, CONTEXT)
 }
@@ -76,7 +77,12 @@ pub fn write_synthetic_of(
 ) -> Result<(), AtlasError> {
     fs::create_dir_all(directory).at(directory)?;
     let hooks: Vec<HookSummary> = (0..layers)
-        .map(|layer| HookSummary { hook: HookPoint::mlp_post(layer), units, directions: true })
+        .map(|layer| HookSummary {
+            hook: HookPoint::mlp_post(layer),
+            units,
+            directions: true,
+            neurons: (layer > 0 && layer + 1 == layers).then(|| HookPoint::mlp_post(0)),
+        })
         .collect();
     write_vocabulary(directory)?;
     let windows: Vec<WindowRow> = (0..WINDOWS).map(|number| window(number, context)).collect();
@@ -126,6 +132,7 @@ fn manifest(hooks: Vec<HookSummary>, context: usize) -> Manifest {
             windows: WINDOWS.into(),
             tokens: u64::from(WINDOWS) * context as u64,
             ignored_positions: 0,
+            bos: None,
             seed: 0,
             dictionaries: Vec::new(),
         },
@@ -323,7 +330,17 @@ fn write_hook(
     };
     let neighbours: Vec<Vec<Neighbour>> =
         (0..hook.units).map(|unit| (0..10).map(|step| neighbour(unit, step)).collect()).collect();
-    tables::neighbours::write(&file(files::NEIGHBOURS), &neighbours)
+    tables::neighbours::write(&file(files::NEIGHBOURS), &neighbours)?;
+    if hook.neurons.is_some() {
+        let neurons = |first: f32, sign: f32| -> Vec<Vec<(u32, f32)>> {
+            let value = |step: u32| first - sign * step as f32 / 20.0;
+            let row = |unit| (0..10).map(|step| ((unit + step) % hook.units, value(step))).collect();
+            (0..hook.units).map(row).collect()
+        };
+        tables::neurons::write(&file(files::CORRELATED_NEURONS), &neurons(0.8, 1.0))?;
+        tables::neurons::write(&file(files::ALIGNED_NEURONS), &neurons(-0.7, -1.0))?;
+    }
+    Ok(())
 }
 
 fn token_means(unit: UnitId, windows: &[WindowRow], scoring: &BTreeSet<u32>) -> TokenMeansRow {

@@ -73,6 +73,7 @@ fn settings() -> RecordSettings {
                 hook: HookPoint::mlp_post(layer),
                 units: units as u32,
                 directions: false,
+                neurons: None,
             })
             .to_vec(),
         token_counts,

@@ -1,5 +1,7 @@
 //! Latents of many rows, without their zeros.
 
+use glossator_model::SparseRows;
+
 /// Latents `[rows, latents]` in compressed rows: only values that are not zero, in order of index.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SparseLatents {
@@ -33,6 +35,11 @@ impl SparseLatents {
             result.end_row();
         }
         result
+    }
+
+    /// The rows as the forward pass hands them on.
+    pub(crate) fn into_rows(self) -> SparseRows {
+        SparseRows { ends: self.ends, indices: self.indices, values: self.values }
     }
 
     /// Latents per row, zeros included.

@@ -25,13 +25,10 @@ fn main() -> Result<(), ExplainError> {
 
     let ignored = atlas.manifest().run.ignored_positions as usize;
     let padding = Padding::of(model.tokenizer()?)?;
-    let mut frame = Frame { bos: None, padding: padding.token };
+    let frame = Frame { bos: atlas.manifest().run.bos, padding: padding.token };
     let mut subjects = Vec::new();
     for &unit in &units {
         let excerpts = atlas.excerpts_in(unit, &[Split::Train])?;
-        if ignored > 0 {
-            frame.bos = excerpts.first().and_then(|excerpt| excerpt.tokens.first()).copied();
-        }
         let examples = neuron2graph::examples(&excerpts, atlas.profile(unit)?.0.max, ignored, EXAMPLES);
         let means = atlas.token_means(unit)?;
         let mean = Arc::new(move |token| means.get(token));

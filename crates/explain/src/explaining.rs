@@ -210,22 +210,19 @@ pub fn by_backoff(
 /// The examples of each unit, and how sequences are framed in this atlas.
 fn subjects(atlas: &Atlas, units: &[UnitId], padding: u32) -> Result<(Vec<Subject>, Frame), ExplainError> {
     let ignored = atlas.manifest().run.ignored_positions as usize;
-    let evidence: Vec<(Subject, Option<u32>)> = units
+    let subjects: Vec<Subject> = units
         .par_iter()
         .map(|&unit| {
             let maximum = atlas.profile(unit)?.0.max;
             let excerpts: Vec<Excerpt> = atlas.excerpts_in(unit, &[Split::Train])?;
-            let first = excerpts.first().and_then(|excerpt| excerpt.tokens.first()).copied();
             let examples = neuron2graph::examples(&excerpts, maximum, ignored, EXAMPLES);
             let means = atlas.token_means(unit)?;
             let mean = Arc::new(move |token| means.get(token));
             let evidence = neuron2graph::evidence(&excerpts, ignored, mean);
-            Ok((Subject { unit, examples, evidence }, first))
+            Ok(Subject { unit, examples, evidence })
         })
         .collect::<Result<_, ExplainError>>()?;
-    // Positions are only ignored where every window begins with the begin-of-sequence token.
-    let bos = evidence.iter().find_map(|(_, first)| *first).filter(|_| ignored > 0);
-    Ok((evidence.into_iter().map(|(subject, _)| subject).collect(), Frame { bos, padding }))
+    Ok((subjects, Frame { bos: atlas.manifest().run.bos, padding }))
 }
 
 /// Refuses a model that does not do on recorded texts what the atlas says the recorded one did.

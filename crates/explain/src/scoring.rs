@@ -114,7 +114,10 @@ impl<'a> Scorer<'a> {
     }
 
     /// The explanation of a unit that `explainer` has explained, as a function.
-    fn predictor(
+    ///
+    /// # Errors
+    /// What reading the atlas says, and bodies that are no explanation.
+    pub fn predictor(
         &self,
         explainer: Explainer,
         unit: UnitId,

@@ -67,6 +67,20 @@ pub struct Run<'a> {
 pub trait Observer: Sync {
     /// Looks at the values of one hook point for one group of sequences.
     fn observe(&self, hook: HookPoint, activation: &Activation<'_>);
+
+    /// Whether the features of a dictionary are handed to [`Observer::observe_features`] without their zeros where that is
+    /// possible: where nothing intervenes on them.
+    fn takes_sparse_features(&self) -> bool {
+        false
+    }
+
+    /// Looks at the features of one hook point for one group of sequences, as [`Observer::observe`].
+    fn observe_features(&self, hook: HookPoint, features: &SparseFeatures<'_>) {
+        let values = features.to_dense();
+        let SparseFeatures { ref sequences, starts, width, .. } = *features;
+        let sequences = sequences.clone();
+        self.observe(hook, &Activation { sequences, starts, width, values: &values, pairwise: false });
+    }
 }
 
 impl<F: Fn(HookPoint, &Activation<'_>) + Sync> Observer for F {
@@ -119,5 +133,68 @@ impl<'a> Activation<'a> {
     /// One row of `width` values: the activations at a token of the group. Not for pairwise hooks.
     pub fn row(&self, token: usize) -> &'a [f32] {
         &self.values[token * self.width..(token + 1) * self.width]
+    }
+}
+
+/// The features of a dictionary for a group of whole sequences, without those that are 0.
+#[derive(Clone, Debug)]
+pub struct SparseFeatures<'a> {
+    /// Which sequences of the batch these are.
+    pub sequences: Range<usize>,
+    /// As [`Activation::starts`].
+    pub starts: &'a [usize],
+    /// Features per token, zeros included.
+    pub width: usize,
+    /// What is not 0.
+    pub rows: &'a SparseRows,
+}
+
+/// Rows of features without those that are 0.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SparseRows {
+    /// `[row]`: where its values end, all rows being one after the other.
+    pub ends: Vec<usize>,
+    /// The feature of each value, rising within a row.
+    pub indices: Vec<u32>,
+    /// The values.
+    pub values: Vec<f32>,
+}
+
+impl SparseRows {
+    /// Of rows `[row, width]`, zeros included.
+    pub fn from_dense(dense: &[f32], width: usize) -> Self {
+        let mut rows = Self::default();
+        for row in dense.chunks_exact(width.max(1)) {
+            // What is not a number is kept as well.
+            for (index, value) in row.iter().enumerate().filter(|(_, value)| **value != 0.0) {
+                rows.indices.push(index as u32);
+                rows.values.push(*value);
+            }
+            rows.ends.push(rows.values.len());
+        }
+        rows
+    }
+
+    /// The features and values of a row.
+    pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
+        let range = row.checked_sub(1).map_or(0, |before| self.ends[before])..self.ends[row];
+        (&self.indices[range.clone()], &self.values[range])
+    }
+}
+
+impl SparseFeatures<'_> {
+    /// Number of tokens in the group.
+    pub fn tokens(&self) -> usize {
+        self.starts.last().copied().unwrap_or(0)
+    }
+
+    /// All features, zeros included: `[token, width]`.
+    pub fn to_dense(&self) -> Vec<f32> {
+        let mut dense = vec![0.0; self.tokens() * self.width];
+        for (row, out) in dense.chunks_exact_mut(self.width.max(1)).enumerate() {
+            let (indices, values) = self.rows.row(row);
+            indices.iter().zip(values).for_each(|(index, value)| out[*index as usize] = *value);
+        }
+        dense
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use glossator_kernels::Threads;
 
 use crate::architecture::DictionarySpec;
+use crate::batch::SparseRows;
 use crate::checkpoint::Matrix;
 use crate::error::ModelError;
 use crate::hook::HookPoint;
@@ -26,6 +27,14 @@ pub trait FeatureDictionary: Send + Sync {
 
     /// Writes the features `[rows, features]` of activations `[rows, width]`.
     fn encode(&self, activations: &[f32], features: &mut [f32], threads: Threads);
+
+    /// The features of activations `[rows, width]` that are not 0; the values are those of
+    /// [`FeatureDictionary::encode`].
+    fn encode_sparse(&self, activations: &[f32], threads: Threads) -> SparseRows {
+        let mut features = vec![0.0; activations.len() / self.width() * self.features()];
+        self.encode(activations, &mut features, threads);
+        SparseRows::from_dense(&features, self.features())
+    }
 
     /// Adds decode(`after`) − decode(`before`), both `[rows, features]`, to the activations `[rows, width]` that
     /// `before` was read from. Called only if [`FeatureDictionary::writes_to`] is the place that it reads.

@@ -31,7 +31,7 @@ pub use architecture::{
     ActivationFunction, Architecture, DictionarySpec, Family, LayerSpec, MlpSpec, NormKind, NormSpec, QkNorm,
     RotarySpec,
 };
-pub use batch::{Activation, Batch, Observer, Run};
+pub use batch::{Activation, Batch, Observer, Run, SparseFeatures, SparseRows};
 pub use dictionary::FeatureDictionary;
 pub use error::ModelError;
 pub use generate::{Generation, GenerationOptions, StopReason};

@@ -1,8 +1,8 @@
 //! `GET /api/units/{hook}/{index}`: everything about one unit.
 
 use glossator_atlas::{
-    Atlas, Excerpt, ExcerptKind, Explanation, HistogramBucket, QuantileInterval, Score, Simulation, Split,
-    UnitRecord, UnitStatistics, Vocabulary,
+    Atlas, Excerpt, ExcerptKind, Explanation, HistogramBucket, QuantileInterval, RelatedNeuron, Score,
+    Simulation, Split, UnitRecord, UnitStatistics, Vocabulary,
 };
 use glossator_model::UnitId;
 use serde::Serialize;
@@ -24,6 +24,7 @@ pub(crate) struct UnitDocument<'a> {
     token_means: TokenMeansDocument<'a>,
     logit_weights: LogitWeightsDocument<'a>,
     similar: Vec<SimilarDocument<'a>>,
+    neurons: NeuronsDocument<'a>,
     previous: Option<UnitName>,
     next: Option<UnitName>,
 }
@@ -105,6 +106,21 @@ impl<'a> From<&'a Simulation> for SimulationDocument<'a> {
     }
 }
 
+/// The neurons that a feature is made of.
+#[derive(Serialize)]
+struct NeuronsDocument<'a> {
+    correlated: Vec<NeuronDocument<'a>>,
+    aligned: Vec<NeuronDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct NeuronDocument<'a> {
+    #[serde(flatten)]
+    unit: UnitName,
+    value: f32,
+    text: Option<&'a str>,
+}
+
 /// What the document is made from, as read from the atlas.
 pub(crate) struct UnitEvidence {
     record: UnitRecord,
@@ -113,6 +129,8 @@ pub(crate) struct UnitEvidence {
     simulations: Vec<Simulation>,
     /// The best explanation of each similar unit, in their order.
     similar: Vec<Option<String>>,
+    /// Of each correlated neuron, and of each aligned one.
+    neurons: [Vec<Option<String>>; 2],
 }
 
 impl UnitEvidence {
@@ -125,7 +143,11 @@ impl UnitEvidence {
         }
         let neighbours: Vec<_> = record.neighbours.iter().map(|neighbour| neighbour.unit).collect();
         let similar = atlas.best_texts(&neighbours)?;
-        Ok(Self { scores: atlas.scores(unit)?, record, explanations, simulations, similar })
+        let texts = |neurons: &[RelatedNeuron]| {
+            atlas.best_texts(&neurons.iter().map(|neuron| neuron.unit).collect::<Vec<_>>())
+        };
+        let neurons = [texts(&record.correlated_neurons)?, texts(&record.aligned_neurons)?];
+        Ok(Self { scores: atlas.scores(unit)?, record, explanations, simulations, similar, neurons })
     }
 
     /// The document; `previous` and `next` are the units to page to.
@@ -161,6 +183,10 @@ impl UnitEvidence {
                 suppressed: logit_weights(vocabulary, &record.bottom_logits),
             },
             similar: self.similar(),
+            neurons: NeuronsDocument {
+                correlated: neurons(&record.correlated_neurons, &self.neurons[0]),
+                aligned: neurons(&record.aligned_neurons, &self.neurons[1]),
+            },
             previous,
             next,
         }
@@ -203,6 +229,17 @@ impl UnitEvidence {
             })
             .collect()
     }
+}
+
+fn neurons<'a>(neurons: &[RelatedNeuron], texts: &'a [Option<String>]) -> Vec<NeuronDocument<'a>> {
+    let pairs = neurons.iter().zip(texts);
+    pairs
+        .map(|(neuron, text)| NeuronDocument {
+            unit: neuron.unit.into(),
+            value: neuron.value,
+            text: text.as_deref(),
+        })
+        .collect()
 }
 
 fn token_means<'a>(

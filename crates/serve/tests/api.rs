@@ -92,6 +92,24 @@ fn the_summary_counts_units_and_explanations() {
 }
 
 #[test]
+fn features_name_the_neurons_they_are_made_of() {
+    let server = Server::new();
+    let feature = server.json("/api/units/blocks.1.mlp.hook_post/2");
+    let neurons = &feature["neurons"];
+    for kind in ["correlated", "aligned"] {
+        assert_eq!(neurons[kind].as_array().unwrap().len(), 10);
+        assert_eq!(neurons[kind][1]["hook"], "blocks.0.mlp.hook_post");
+        assert_eq!(neurons[kind][1]["index"], 3);
+        // Unit 3 of the first layer has an explanation.
+        assert!(neurons[kind][1]["text"].is_string());
+    }
+    assert!((neurons["correlated"][1]["value"].as_f64().unwrap() - 0.75).abs() < 1e-6);
+    assert!((neurons["aligned"][1]["value"].as_f64().unwrap() + 0.65).abs() < 1e-6);
+    let neuron = server.json("/api/units/blocks.0.mlp.hook_post/2");
+    assert_eq!(neuron["neurons"], serde_json::json!({ "correlated": [], "aligned": [] }));
+}
+
+#[test]
 fn lists_filter_sort_and_page() {
     let server = Server::new();
     assert_eq!(server.json("/api/units")["total"].as_u64(), Some(2 * UNITS));

@@ -168,6 +168,15 @@ export interface SimilarUnit {
   text: string | null;
 }
 
+/** A neuron that a feature is made of. */
+export interface RelatedNeuron {
+  hook: string;
+  index: number;
+  /** Correlation of activations, or cosine of output directions. */
+  value: number;
+  text: string | null;
+}
+
 export interface UnitName {
   hook: string;
   index: number;
@@ -200,6 +209,8 @@ export interface Unit {
   token_means: { top: TokenMean[]; bottom: TokenMean[] };
   logit_weights: { promoted: LogitWeight[]; suppressed: LogitWeight[] };
   similar: SimilarUnit[];
+  /** Empty for neurons, and for features recorded without the neurons of their layer. */
+  neurons: { correlated: RelatedNeuron[]; aligned: RelatedNeuron[] };
   previous: UnitName | null;
   next: UnitName | null;
 }

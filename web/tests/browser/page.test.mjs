@@ -69,6 +69,20 @@ describe("the served page", () => {
     assert.deepEqual(scores, scores.toSorted((a, b) => b - a));
   });
 
+  it("shows the neurons that a feature is made of, and leads to them", async () => {
+    const section = 'section[aria-labelledby="neurons-title"]';
+    await open("#/unit/blocks.2.mlp.hook_post/4", section);
+    const titles = await page.locator(`${section} h3`).allInnerTexts();
+    assert.equal(titles.length, 2);
+    assert.match(titles[0], /^By correlation/);
+    assert.match(titles[1], /^By alignment/);
+    const first = page.locator(`${section} li`).first();
+    assert.match(await first.innerText(), /blocks\.0\.mlp\.hook_post:4[^]*0\.80/);
+    await first.getByRole("link").click();
+    await page.waitForFunction(() => document.querySelector("h1")?.textContent.includes("blocks.0.mlp"));
+    assert.equal(await page.locator(section).count(), 0, "a neuron is made of no neurons");
+  });
+
   it("sorts by any column, both ways, and pages", async () => {
     await open(`#/units?hook=${hook}&by=all&sort=unit&order=ascending`, "tbody tr");
     assert.deepEqual((await rows()).slice(0, 3), ["0", "1", "2"]);

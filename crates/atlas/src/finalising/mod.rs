@@ -7,6 +7,7 @@ mod database;
 mod intervals;
 mod logit_weights;
 mod neighbours;
+mod neurons;
 mod ranked;
 mod records;
 mod splits;
@@ -51,7 +52,10 @@ pub fn finish(directory: &Path, model: &Model, progress: UnitProgress<'_>) -> Re
     let mut manifest = Manifest::read(directory)?;
     let later: [(&'static str, Run<'_>); 3] = [
         (stages::LOGIT_WEIGHTS, &|manifest| logit_weights::write(directory, manifest, model, progress)),
-        (stages::NEIGHBOURS, &|manifest| neighbours::write(directory, manifest, model, progress)),
+        (stages::NEIGHBOURS, &|manifest| {
+            neighbours::write(directory, manifest, model, progress)?;
+            neurons::write_aligned(directory, manifest, model)
+        }),
         (stages::DATABASE, &|manifest| database::write(directory, manifest)),
     ];
     for (stage, run) in later {

@@ -69,7 +69,7 @@ pub(super) fn write(
 }
 
 /// Divides a direction by its norm; a zero direction stays zero and is similar to nothing.
-fn normalise(direction: &mut [f32]) {
+pub(super) fn normalise(direction: &mut [f32]) {
     let norm = direction.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
     if norm > 0.0 {
         for value in direction.iter_mut() {

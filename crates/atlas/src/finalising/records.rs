@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::UnitProgress;
 use super::intervals::{Filled, intervals};
+use super::neurons;
 use super::splits::Splits;
 use super::token_means::UnitTokens;
 use crate::error::{AtPath, AtlasError};
@@ -137,6 +138,7 @@ fn write_hook(
     }
     excerpts.finish()?;
     means.finish()?;
+    neurons::write_correlated(directory, hook, recorder)?;
     Ok(units)
 }
 

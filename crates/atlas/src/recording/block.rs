@@ -6,6 +6,7 @@ use glossator_kernels::statistics::{BUCKETS, ExactSums, LIMBS, WindowStatistics}
 use super::RANDOM;
 use super::columns::Columns;
 use super::gate::{Gate, Verdict};
+use super::products::Products;
 use super::strata::Strata;
 use super::token_table::TokenTable;
 use super::top_windows::TopWindows;
@@ -32,24 +33,14 @@ impl Extremes {
 }
 
 /// A window as a block sees it.
-pub(super) struct WindowRows<'a> {
+pub(super) struct WindowPlace {
     pub(super) id: u32,
     /// Its priority for the quantile sample.
     pub(super) priority: u64,
     /// Its place among the random windows, if it is one.
     pub(super) random: Option<usize>,
-    /// `[position, width]`, all units of the hook point.
-    pub(super) rows: &'a [f32],
-    /// Units of the hook point.
-    pub(super) width: usize,
     /// Positions at the start that do not count.
     pub(super) ignored: usize,
-}
-
-impl WindowRows<'_> {
-    fn counted(&self) -> &[f32] {
-        &self.rows[self.ignored * self.width..]
-    }
 }
 
 /// The state of units `first..first + units`.
@@ -72,12 +63,14 @@ pub(crate) struct Block {
     /// `[unit, place, position]`.
     pub(crate) random_activations: Vec<f32>,
     pub(crate) tokens: TokenTable,
+    /// For features: with the neurons of a layer.
+    pub(crate) products: Option<Products>,
     /// `[unit]`: what a window's maximum must at least be to enter the top list.
     thresholds: Vec<f32>,
 }
 
 impl Block {
-    pub(super) fn new(first: usize, units: usize, context: usize, kept: usize) -> Self {
+    pub(super) fn new(first: usize, units: usize, context: usize, tokens: TokenTable) -> Self {
         Self {
             first,
             units,
@@ -91,21 +84,28 @@ impl Block {
             strata: vec![Strata::default(); units],
             gates: vec![Gate::new(&Strata::default()); units],
             random_activations: vec![0.0; units * RANDOM * context],
-            tokens: TokenTable::new(kept, units),
+            tokens,
+            products: None,
             thresholds: vec![f32::NEG_INFINITY; units],
         }
     }
 
-    /// Takes in some windows: everything but the token table. The answer is the size of the largest activation of each;
-    /// or the number of a window that holds activations that are no finite numbers.
-    pub(super) fn record(&mut self, windows: &[WindowRows<'_>]) -> Result<Vec<f32>, u32> {
-        let mut columns: Vec<Columns<'_>> =
-            windows.iter().map(|window| Columns::new(window.rows, window.width)).collect();
+    /// Takes in some windows, each with its rows `[position, width]` of all units of the hook point: everything but the
+    /// token table. The answer is the size of the largest activation of each; or the number of a window that holds
+    /// activations that are no finite numbers.
+    pub(super) fn record(
+        &mut self,
+        windows: &[WindowPlace],
+        rows: &[&[f32]],
+        width: usize,
+    ) -> Result<Vec<f32>, u32> {
+        let mut columns: Vec<Columns<'_>> = rows.iter().map(|rows| Columns::new(rows, width)).collect();
         let (mut maxima, mut largest) =
             (Vec::with_capacity(windows.len()), Vec::with_capacity(windows.len()));
         let mut statistics = WindowStatistics::new(self.units);
-        for window in windows {
-            statistics.compute(window.counted(), window.width, self.first, &mut self.histogram);
+        for (window, rows) in windows.iter().zip(rows) {
+            let counted = &rows[window.ignored * width..];
+            statistics.compute(counted, width, self.first, &mut self.histogram);
             if !statistics.powers[1].iter().all(|sum| sum.is_finite()) {
                 return Err(window.id);
             }
@@ -120,20 +120,37 @@ impl Block {
             largest.push(extremes.fold(0.0, |largest, value| value.abs().max(largest)));
             maxima.push(statistics.max.clone());
         }
-        self.record_tops(windows, &maxima, &mut columns);
-        self.record_samples(windows, &maxima, &mut columns);
-        for (window, columns) in windows.iter().zip(&mut columns) {
-            let Some(place) = window.random else { continue };
-            for unit in 0..self.units {
-                let first = (unit * RANDOM + place) * self.context;
-                columns.read(self.first + unit, &mut self.random_activations[first..first + self.context]);
-            }
-        }
+        self.record_excerpts(windows, &maxima, &mut columns, self.first);
         Ok(largest)
     }
 
+    /// The excerpts, from the maxima `[window][unit]`; the block's units begin at `first` of `columns`.
+    pub(super) fn record_excerpts(
+        &mut self,
+        windows: &[WindowPlace],
+        maxima: &[Vec<f32>],
+        columns: &mut [Columns<'_>],
+        first: usize,
+    ) {
+        self.record_tops(windows, maxima, columns, first);
+        self.record_samples(windows, maxima, columns, first);
+        for (window, columns) in windows.iter().zip(columns) {
+            let Some(place) = window.random else { continue };
+            for unit in 0..self.units {
+                let start = (unit * RANDOM + place) * self.context;
+                columns.read(first + unit, &mut self.random_activations[start..start + self.context]);
+            }
+        }
+    }
+
     /// The top lists: which windows could enter is found first, so that the lists are fetched together.
-    fn record_tops(&mut self, windows: &[WindowRows<'_>], maxima: &[Vec<f32>], columns: &mut [Columns<'_>]) {
+    fn record_tops(
+        &mut self,
+        windows: &[WindowPlace],
+        maxima: &[Vec<f32>],
+        columns: &mut [Columns<'_>],
+        first: usize,
+    ) {
         let mut candidates = Vec::new();
         for (unit, threshold) in self.thresholds.iter().enumerate() {
             for (window, maxima) in maxima.iter().enumerate() {
@@ -144,22 +161,25 @@ impl Block {
             }
         }
         for (unit, window) in candidates {
-            self.record_top(unit, maxima[window][unit], &windows[window], &mut columns[window]);
+            let (max, columns) = (maxima[window][unit], &mut columns[window]);
+            let read = |into: &mut [f32]| columns.read(first + unit, into);
+            self.record_top(unit, max, &windows[window], read);
         }
     }
 
     /// The quantile samples, in the same way.
     fn record_samples(
         &mut self,
-        windows: &[WindowRows<'_>],
+        windows: &[WindowPlace],
         maxima: &[Vec<f32>],
         columns: &mut [Columns<'_>],
+        first: usize,
     ) {
         let context = self.context;
         let mut waiting = Vec::new();
         for unit in 0..self.units {
-            let column = self.first + unit;
-            let first = waiting.len();
+            let column = first + unit;
+            let own = waiting.len();
             for (index, (window, maxima)) in windows.iter().zip(maxima).enumerate() {
                 match self.gates[unit].judge(maxima[unit], window.priority) {
                     Verdict::Counted => {}
@@ -169,8 +189,9 @@ impl Block {
                     }
                     Verdict::New => {
                         // The places of those that wait would change.
-                        for (unit, place, index) in waiting.drain(first..) {
-                            self.keep(unit, place, &windows[index], &mut columns[index]);
+                        for (unit, place, index) in waiting.drain(own..) {
+                            let read = |into: &mut [f32]| columns[index].read(column, into);
+                            self.keep(unit, place, windows[index].priority, read);
                         }
                         let read = |into: &mut [f32]| columns[index].read(column, into);
                         let strata = &mut self.strata[unit];
@@ -180,30 +201,28 @@ impl Block {
             }
         }
         for (unit, place, index) in waiting {
-            self.keep(unit, place, &windows[index], &mut columns[index]);
+            let read = |into: &mut [f32]| columns[index].read(first + unit, into);
+            self.keep(unit, place, windows[index].priority, read);
         }
     }
 
-    fn keep(&mut self, unit: usize, place: usize, window: &WindowRows<'_>, columns: &mut Columns<'_>) {
-        let column = self.first + unit;
-        let read = |into: &mut [f32]| columns.read(column, into);
-        self.gates[unit].keep(&mut self.strata[unit], place, window.priority, self.context, read);
+    fn keep(&mut self, unit: usize, place: usize, priority: u64, read: impl FnOnce(&mut [f32])) {
+        self.gates[unit].keep(&mut self.strata[unit], place, priority, self.context, read);
     }
 
     /// A window whose maximum is large enough for the top list. The unit's maximum is that of the list's first, so
     /// no other window can change it.
-    fn record_top(&mut self, unit: usize, max: f32, window: &WindowRows<'_>, columns: &mut Columns<'_>) {
-        let column = self.first + unit;
+    fn record_top(&mut self, unit: usize, max: f32, window: &WindowPlace, read: impl FnOnce(&mut [f32])) {
+        let Some(slot) = self.top[unit].offer(max, window.id) else { return };
+        self.thresholds[unit] = self.top[unit].threshold();
+        let first = (unit * super::TOP + slot) * self.context;
+        let values = &mut self.top_activations[first..first + self.context];
+        read(values);
         let extremes = &mut self.extremes[unit];
         if Extremes::wins(max, window.id, extremes) {
-            let values = window.counted()[column..].iter().step_by(window.width);
-            let position = values.clone().position(|value| *value == max).unwrap_or(0) + window.ignored;
+            let counted = values[window.ignored..].iter();
+            let position = counted.clone().position(|value| *value == max).unwrap_or(0) + window.ignored;
             *extremes = Extremes { min: extremes.min, max, window: window.id, position: position as u32 };
-        }
-        if let Some(slot) = self.top[unit].offer(max, window.id) {
-            let first = (unit * super::TOP + slot) * self.context;
-            columns.read(column, &mut self.top_activations[first..first + self.context]);
-            self.thresholds[unit] = self.top[unit].threshold();
         }
     }
 
@@ -213,6 +232,9 @@ impl Block {
         other.settle();
         self.sums.merge(&other.sums);
         self.tokens.merge(&other.tokens);
+        if let (Some(mine), Some(theirs)) = (&mut self.products, &other.products) {
+            mine.merge(theirs);
+        }
         self.positive.iter_mut().zip(&other.positive).for_each(|(mine, theirs)| *mine += theirs);
         self.histogram.iter_mut().zip(&other.histogram).for_each(|(mine, theirs)| *mine += theirs);
         for (mine, theirs) in self.extremes.iter_mut().zip(&other.extremes) {

@@ -1,14 +1,19 @@
 //! Reads single units out of a window's rows `[position, width]`.
 //!
 //! One unit's values lie a row apart, which the nearest cache serves badly; as neighbouring units are often wanted
-//! of the same window, 16 columns are copied at once and read from the copy.
+//! of the same window, 16 columns are copied at once and read from the copy. Rows without zeros hold the columns of some
+//! units only; the others are 0.
 
+/// The column of a unit that has none.
+pub(super) const NO_COLUMN: u32 = u32::MAX;
 /// Columns copied together: a cache line of each row.
 const LANE: usize = 16;
 
 /// A window's rows, and a copy of some columns.
 pub(super) struct Columns<'a> {
     rows: &'a [f32],
+    /// `[unit]`: the column of a unit, or [`NO_COLUMN`]; none if columns are units.
+    places: Option<&'a [u32]>,
     width: usize,
     /// Which columns, counted in lanes, are in the copy.
     lane: Option<usize>,
@@ -19,11 +24,27 @@ pub(super) struct Columns<'a> {
 impl<'a> Columns<'a> {
     /// Of `rows` `[position, width]`.
     pub(super) fn new(rows: &'a [f32], width: usize) -> Self {
-        Self { rows, width, lane: None, copy: Vec::new() }
+        Self { rows, places: None, width, lane: None, copy: Vec::new() }
     }
 
-    /// Copies a column to `into` `[position]`.
-    pub(super) fn read(&mut self, column: usize, into: &mut [f32]) {
+    /// Of rows `[position, width]` with columns for some units, at their `places`.
+    pub(super) fn of_some(rows: &'a [f32], width: usize, places: &'a [u32]) -> Self {
+        Self { places: Some(places), ..Self::new(rows, width) }
+    }
+
+    /// Copies the column of a unit to `into` `[position]`.
+    pub(super) fn read(&mut self, unit: usize, into: &mut [f32]) {
+        let column = match self.places.map(|places| places[unit]) {
+            None => unit,
+            Some(NO_COLUMN) => {
+                // What is zero already may be memory that was never touched.
+                if into.iter().any(|value| *value != 0.0) {
+                    into.fill(0.0);
+                }
+                return;
+            }
+            Some(column) => column as usize,
+        };
         let (lane, place) = (column / LANE, column % LANE);
         if self.lane != Some(lane) {
             self.fill(lane);
@@ -60,5 +81,17 @@ mod tests {
             columns.read(column, &mut read);
             assert_eq!(read, [0, 1, 2, 3, 4].map(|row| rows[row * width + column]));
         }
+    }
+
+    #[test]
+    fn units_without_a_column_are_zero() {
+        let places = [NO_COLUMN, 1, NO_COLUMN, 0];
+        let mut columns = Columns::of_some(&[1.0, 2.0, 3.0, 4.0], 2, &places);
+        let read = [0, 1, 2, 3].map(|unit| {
+            let mut read = [9.0; 2];
+            columns.read(unit, &mut read);
+            read
+        });
+        assert_eq!(read, [[0.0; 2], [2.0, 4.0], [0.0; 2], [1.0, 3.0]]);
     }
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::gate::GATE_BYTES;
+use super::products::PRODUCT_BYTES;
 use super::settings::RecordSettings;
 use super::strata::{SLOTS, STRATA_BYTES};
 use super::token_table::SUM_BYTES;
@@ -19,6 +20,8 @@ pub struct MemoryEstimate {
     pub excerpts: u64,
     /// Sums per token: an upper bound, reached when no token's sums are small.
     pub token_table: u64,
+    /// Sums of the products of features and neurons.
+    pub products: u64,
 }
 
 impl MemoryEstimate {
@@ -32,11 +35,16 @@ impl MemoryEstimate {
             statistics: units * (block::UNIT_BYTES + TOP as u64 * ENTRY_BYTES + STRATA_BYTES + GATE_BYTES),
             excerpts: units * window * windows,
             token_table: units * kept * SUM_BYTES,
+            products: settings
+                .hooks
+                .iter()
+                .map(|hook| u64::from(hook.units) * settings.neurons(hook) as u64 * PRODUCT_BYTES)
+                .sum(),
         }
     }
 
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.statistics + self.excerpts + self.token_table
+        self.statistics + self.excerpts + self.token_table + self.products
     }
 }

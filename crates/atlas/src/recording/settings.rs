@@ -60,6 +60,15 @@ impl RecordSettings {
         if self.hooks.iter().any(|hook| hook.units == 0 || hook.units > 1 << 28) {
             return fail("a hook point has no units, or impossibly many".to_owned());
         }
+        let width =
+            |hook: HookPoint| self.hooks.iter().find(|other| other.hook == hook).map(|other| other.units);
+        for hook in self.hooks.iter().filter(|hook| hook.neurons.is_some()) {
+            let comes_before =
+                hook.neurons.is_some_and(|neurons| neurons < hook.hook && width(neurons).is_some());
+            if !comes_before || !hook.hook.is_features() {
+                return fail(format!("the neurons of {} are not recorded before it", hook.hook));
+            }
+        }
         if run.context == 0 || run.context > 1 << 20 || run.ignored_positions >= run.context {
             return fail(format!("windows of {} tokens cannot be recorded", run.context));
         }
@@ -82,6 +91,12 @@ impl RecordSettings {
     /// Units over all hook points.
     pub fn units(&self) -> u64 {
         self.hooks.iter().map(|hook| u64::from(hook.units)).sum()
+    }
+
+    /// Neurons whose products with the features of a hook point are summed; 0 for none.
+    pub(crate) fn neurons(&self, hook: &HookSummary) -> usize {
+        let found = self.hooks.iter().find(|other| Some(other.hook) == hook.neurons);
+        found.map_or(0, |neurons| neurons.units as usize)
     }
 
     /// The hook points.

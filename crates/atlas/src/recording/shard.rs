@@ -1,6 +1,6 @@
 //! Checkpoints and shards: a recorder's state in a file, with what it was made for and how far it got.
 //!
-//! `GLSHARD1`, length u64 and JSON of the header, number u64 of windows and the windows, the state, XXH3
+//! `GLSHARD2`, length u64 and JSON of the header, number u64 of windows and the windows, the state, XXH3
 //! checksum u64 of all before it. A checkpoint has no windows, as the run that goes on has its corpus.
 
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ use crate::error::{AtPath, AtlasError};
 use crate::files;
 use crate::tables::windows::WindowRow;
 
-const MAGIC: [u8; 8] = *b"GLSHARD1";
+const MAGIC: [u8; 8] = *b"GLSHARD2";
 /// Largest header that is read.
 const MAX_HEADER: u64 = 256 << 20;
 

@@ -4,7 +4,8 @@
 //! Per hook point and block: limbs f64 `[limb, unit]`, positive counts u64 `[unit]`, extremes (min f32, max f32,
 //! window u32, position u32) `[unit]`, histogram u32 `[unit, counter]`, top lists (length u8; max f32, window
 //! u32, slot u32 each) `[unit]`, their activations f32 `[unit, 20, position]`, random activations f32
-//! `[unit, 20, position]`, token sums f64 `[kept, unit]`, strata `[unit]` (shift u8, length u8; key u32, count u32,
+//! `[unit, 20, position]`, token sums f64 `[kept, unit]`, for features with
+//! neurons the sums of products i64 `[unit, neuron]`, strata `[unit]` (shift u8, length u8; key u32, count u32,
 //! kept u8; priority u64 and activations f32 `[position]` of each kept window).
 
 use std::io::{Read, Write};
@@ -14,6 +15,7 @@ use std::sync::PoisonError;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::block::{Block, Extremes};
+use super::memory::MemoryEstimate;
 use super::recorder::Recorder;
 use super::settings::RecordSettings;
 use super::strata::{MAX_STRATA, PER_STRATUM, Strata};
@@ -124,7 +126,7 @@ impl<'a, R: Read> StateReader<'a, R> {
 pub(super) fn least_bytes(settings: &RecordSettings) -> u64 {
     let window = u64::from(settings.run.context) * 4;
     let per_unit = block::UNIT_BYTES + (TOP + RANDOM) as u64 * window + settings.kept_tokens.len() as u64 * 8;
-    settings.units().saturating_mul(per_unit)
+    settings.units().saturating_mul(per_unit).saturating_add(MemoryEstimate::of(settings).products)
 }
 
 /// Writes the state of all hook points.
@@ -169,6 +171,9 @@ fn write_block(block: &mut Block, to: &mut StateWriter<'_, impl Write>) -> Resul
     for column in 0..block.tokens.kept() {
         to.all(&block.tokens.row(column), f64::to_le_bytes)?;
     }
+    if let Some(products) = &block.products {
+        to.all(products.sums(), i64::to_le_bytes)?;
+    }
     let context = block.context;
     for strata in block.settle().strata() {
         to.bytes(&[strata.shift(), strata.strata().len() as u8])?;
@@ -205,6 +210,9 @@ fn read_block(block: &mut Block, from: &mut StateReader<'_, impl Read>) -> Resul
         let mut sums = vec![0.0; block.units];
         from.all(&mut sums, f64::from_le_bytes)?;
         block.tokens.set_row(column, sums);
+    }
+    if let Some(products) = &mut block.products {
+        from.all(products.sums_mut(), i64::from_le_bytes)?;
     }
     let context = block.context;
     let strata = (0..block.units).map(|_| read_strata(from, context)).collect::<Result<_, _>>()?;

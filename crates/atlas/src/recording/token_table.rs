@@ -4,10 +4,14 @@
 //! Most tokens are rare and their sums small: these are kept in 32 bits, as adding to them is bound by the memory
 //! they lie in. Before a token's sums could grow too large for that, they move on to 64 bits and begin anew; both
 //! parts are exact, so that their total does not depend on when this happens.
+//!
+//! Features that are seldom active have sums for few tokens: as long as these are few, only they are kept
+//! ([`SparseSums`]), exact as well.
 
-use glossator_kernels::statistics::{STEPS_LIMIT, add_on_grid, add_tokens, from_steps};
+use glossator_kernels::statistics::{STEPS_LIMIT, add_on_grid, add_tokens, from_steps, on_grid};
 
 use super::large_array::LargeArray;
+use super::sparse_sums::SparseSums;
 
 /// Bytes of a sum, at most.
 pub(super) const SUM_BYTES: u64 = 4 + 8;
@@ -24,6 +28,8 @@ pub(crate) struct TokenTable {
     reach: Vec<f32>,
     /// `[kept token]`: the rest of the sums `[unit]`, where there is any.
     large: Vec<Vec<f64>>,
+    /// All sums, while `small` is not there yet.
+    sparse: Option<SparseSums>,
 }
 
 impl TokenTable {
@@ -34,6 +40,47 @@ impl TokenTable {
             small: LargeArray::zeroed(kept * units),
             reach: vec![0.0; kept],
             large: vec![Vec::new(); kept],
+            sparse: None,
+        }
+    }
+
+    /// No sums yet, and most of them staying 0.
+    pub(super) fn sparse(kept: usize, units: usize) -> Self {
+        let sparse = Some(SparseSums::default());
+        let (reach, large) = (vec![0.0; kept], vec![Vec::new(); kept]);
+        Self { units, small: LargeArray::zeroed(0), reach, large, sparse }
+    }
+
+    /// Adds activations one by one: (column, unit, activation).
+    pub(super) fn add_entries(&mut self, entries: impl Iterator<Item = (u32, u32, f32)>) {
+        for (column, unit, value) in entries {
+            let cell = column as usize * self.units + unit as usize;
+            if let Some(sparse) = &mut self.sparse {
+                sparse.add(cell, on_grid(value));
+            } else {
+                let large = &mut self.large[column as usize];
+                large.resize(self.units, 0.0);
+                large[unit as usize] += on_grid(value);
+            }
+        }
+        self.densify_if_full();
+    }
+
+    fn densify_if_full(&mut self) {
+        let cells = self.kept() * self.units;
+        if self.sparse.as_ref().is_some_and(|sparse| sparse.is_dense(cells)) {
+            self.densify();
+        }
+    }
+
+    /// Gives every sum its place.
+    fn densify(&mut self) {
+        let Some(sparse) = self.sparse.take() else { return };
+        self.small = LargeArray::zeroed(self.kept() * self.units);
+        for (cell, sum) in sparse.iter() {
+            let large = &mut self.large[cell / self.units];
+            large.resize(self.units, 0.0);
+            large[cell % self.units] += sum;
         }
     }
 
@@ -47,6 +94,14 @@ impl TokenTable {
         width: usize,
         first: usize,
     ) {
+        if self.sparse.is_some() {
+            let entries = tokens.iter().flat_map(|(column, row)| {
+                let row = &values[*row as usize * width + first..][..self.units];
+                row.iter().zip(0..).map(|(value, unit)| (*column, unit, *value))
+            });
+            let entries: Vec<_> = entries.filter(|(.., value)| *value != 0.0).collect();
+            return self.add_entries(entries.into_iter());
+        }
         let mut small = Vec::with_capacity(tokens.len());
         for same in tokens.chunk_by(|one, other| one.0 == other.0) {
             let column = same[0].0 as usize;
@@ -80,6 +135,11 @@ impl TokenTable {
 
     /// Adds the sums of other windows.
     pub(super) fn merge(&mut self, other: &Self) {
+        if let (Some(mine), Some(theirs)) = (&mut self.sparse, &other.sparse) {
+            theirs.iter().for_each(|(cell, sum)| mine.add(cell, sum));
+            return self.densify_if_full();
+        }
+        self.densify();
         for column in 0..self.reach.len() {
             self.enlarge(column);
             let theirs = (0..self.units).map(|unit| other.sum(column, unit));
@@ -89,6 +149,9 @@ impl TokenTable {
 
     /// The sum of a token and a unit.
     pub(crate) fn sum(&self, column: usize, unit: usize) -> f64 {
+        if let Some(sparse) = &self.sparse {
+            return sparse.get(column * self.units + unit);
+        }
         let large = self.large[column].get(unit).copied().unwrap_or(0.0);
         large + from_steps(self.small.as_slice()[column * self.units + unit])
     }
@@ -100,6 +163,11 @@ impl TokenTable {
 
     /// Takes the sums of a token from storage, `[unit]`.
     pub(super) fn set_row(&mut self, column: usize, sums: Vec<f64>) {
+        if let Some(sparse) = &mut self.sparse {
+            let cells = sums.into_iter().zip(column * self.units..).filter(|(sum, _)| *sum != 0.0);
+            cells.for_each(|(sum, cell)| sparse.add(cell, sum));
+            return self.densify_if_full();
+        }
         self.large[column] = sums;
     }
 
@@ -157,6 +225,37 @@ mod tests {
             for (column, expected) in expected.iter().enumerate() {
                 prop_assert_eq!(&whole.row(column), expected);
                 prop_assert_eq!(&merged.row(column), expected);
+            }
+        }
+
+        /// Sparse sums are the same, before and after they become dense, however they are added.
+        #[test]
+        fn sparse_sums_are_the_same(
+            rows in prop::collection::vec(
+                (0_u32..3, prop::collection::vec(prop_oneof![Just(0.0_f32), -1e3_f32..1e3], UNITS)), 1..20,
+            ),
+            cut in 0_usize..20,
+        ) {
+            let cut = cut.min(rows.len());
+            let expected = naive(3, &rows.iter().map(|row| row.0).collect::<Vec<_>>(), &rows.iter().map(|row| row.1.clone()).collect::<Vec<_>>());
+            let build = |rows: &[(u32, Vec<f32>)]| {
+                let mut table = TokenTable::sparse(3, UNITS);
+                for (column, row) in rows {
+                    let entries = row.iter().zip(0..).filter(|(value, _)| **value != 0.0);
+                    table.add_entries(entries.map(|(value, unit)| (*column, unit, *value)));
+                }
+                table
+            };
+            let (whole, mut merged) = (build(&rows), build(&rows[cut..]));
+            merged.merge(&build(&rows[..cut]));
+            let mut written_out = TokenTable::sparse(3, UNITS);
+            for (column, row) in &rows {
+                written_out.add(&[(*column, 0)], |_| 1e3, row, UNITS, 0);
+            }
+            for (column, expected) in expected.iter().enumerate() {
+                prop_assert_eq!(&whole.row(column), expected);
+                prop_assert_eq!(&merged.row(column), expected);
+                prop_assert_eq!(&written_out.row(column), expected);
             }
         }
     }

@@ -7,6 +7,7 @@
 pub(crate) mod excerpts;
 pub(crate) mod logit_weights;
 pub(crate) mod neighbours;
+pub(crate) mod neurons;
 mod reading;
 pub(crate) mod token_means;
 pub(crate) mod tokens;

@@ -44,6 +44,29 @@ impl ExactSums {
         }
     }
 
+    /// As [`ExactSums::add`] for some units only: `terms[power − 1][i]` to the sums of unit `units[i]`. To the last bit what
+    /// [`ExactSums::add`] gives with 0 for all others.
+    ///
+    /// # Panics
+    /// If there is no such unit, or a slice has another length.
+    pub fn add_at(&mut self, units: &[usize], terms: &[Vec<f64>; 4]) {
+        let mut limbs = self.limbs.as_mut_slice();
+        for (terms, (top, count)) in terms.iter().zip(POWERS) {
+            assert_eq!(terms.len(), units.len(), "exact sums: another number of units");
+            let (own, rest) = limbs.split_at_mut(count * self.units);
+            for (unit, term) in units.iter().zip(terms) {
+                let mut rest = *term;
+                for (number, limbs) in own.chunks_exact_mut(self.units).enumerate() {
+                    let magic = magic(top, number);
+                    let cut = (rest + magic) - magic;
+                    limbs[*unit] += cut;
+                    rest -= cut;
+                }
+            }
+            limbs = rest;
+        }
+    }
+
     /// Adds the sums of other windows.
     ///
     /// # Panics
@@ -74,6 +97,13 @@ impl ExactSums {
     }
 }
 
+/// What cuts a term at a limb's place when it is added and subtracted: 1.5 · 2^(52 + place), written as its bits.
+#[inline(always)]
+fn magic(top: i32, limb: usize) -> f64 {
+    let place = top - BITS * (limb as i32 + 1);
+    f64::from_bits((((1023 + 52 + place) as u64) << 52) | (1 << 51))
+}
+
 for_each_processor! {
     fn add_terms(terms: &[f64], top: i32, limbs: &mut [f64]) {
         let units = terms.len();
@@ -82,9 +112,7 @@ for_each_processor! {
             let rest = &mut rest[..terms.len()];
             rest.copy_from_slice(terms);
             for (number, limbs) in limbs.chunks_exact_mut(units).enumerate() {
-                let place = top - BITS * (number as i32 + 1);
-                // 1.5 · 2^(52 + place), written as its bits.
-                let magic = f64::from_bits((((1023 + 52 + place) as u64) << 52) | (1 << 51));
+                let magic = magic(top, number);
                 let limbs = &mut limbs[chunk * 64..chunk * 64 + rest.len()];
                 for (rest, limb) in rest.iter_mut().zip(limbs) {
                     let cut = (*rest + magic) - magic;
@@ -134,6 +162,22 @@ mod tests {
                     prop_assert!((total - naive).abs() <= 1e-13 * size, "{total} {naive}");
                 }
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn some_units_alone_give_the_same_bits(
+            rows in prop::collection::vec(prop::collection::vec(prop_oneof![Just(0.0_f64), -1e6_f64..1e6], 5), 1..40),
+        ) {
+            let (mut all, mut some) = (ExactSums::new(5), ExactSums::new(5));
+            for row in &rows {
+                all.add(&terms(row));
+                let units: Vec<usize> = (0..5).filter(|unit| row[*unit] != 0.0).collect();
+                let values: Vec<f64> = units.iter().map(|unit| row[*unit]).collect();
+                some.add_at(&units, &terms(&values));
+            }
+            prop_assert_eq!(&some, &all);
         }
     }
 

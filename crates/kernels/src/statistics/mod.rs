@@ -12,7 +12,9 @@ mod window;
 
 pub use exact_sums::{ExactSums, LIMBS};
 pub use histogram::{BUCKETS, bucket, bucket_edges};
-pub use token_sums::{STEPS_LIMIT, add_on_grid, add_tokens, from_steps, on_grid};
+pub use token_sums::{
+    PRODUCT_LIMIT, STEPS_LIMIT, add_on_grid, add_products, add_tokens, from_steps, on_grid,
+};
 pub use window::WindowStatistics;
 
 /// Defines a function whose body is compiled for AVX-512, for AVX2 and for any processor, and chosen when

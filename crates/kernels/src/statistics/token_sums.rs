@@ -73,6 +73,21 @@ for_each_processor! {
     }
 }
 
+/// Products that [`add_products`] takes are smaller than this.
+pub const PRODUCT_LIMIT: f32 = (1_u64 << 31) as f32;
+
+for_each_processor! {
+    /// Adds `value` · `values` to `sums`, each product rounded to the grid, in steps of it. Products of [`PRODUCT_LIMIT`] and
+    /// more are wrong.
+    pub fn add_products(value: f32, values: &[f32], sums: &mut [i64]) {
+        let value = f64::from(value);
+        for (sum, other) in sums.iter_mut().zip(values) {
+            let on_grid = value * f64::from(*other) + MAGIC;
+            *sum += (on_grid.to_bits() as i64).wrapping_sub(MAGIC.to_bits() as i64);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -87,6 +102,18 @@ mod tests {
             let last = values.iter().skip(1).map(|value| on_grid(*value)).sum::<f64>();
             prop_assert_eq!(sums[0] - last, on_grid(values[0]));
             prop_assert!((on_grid(values[0]) - f64::from(values[0])).abs() <= 0.5_f64.powi(21));
+        }
+
+        #[test]
+        fn products_are_summed_on_the_grid(
+            value in -3e4_f32..3e4, values in prop::collection::vec(prop_oneof![-1.0_f32..1.0, -6e4_f32..6e4], 1..40),
+        ) {
+            let mut sums = vec![7; values.len()];
+            add_products(value, &values, &mut sums);
+            for (sum, other) in sums.iter().zip(&values) {
+                let exact = f64::from(value) * f64::from(*other);
+                prop_assert!(((sum - 7) as f64 / STEPS - exact).abs() <= 0.5_f64.powi(21), "{sum} {exact}");
+            }
         }
 
         #[test]

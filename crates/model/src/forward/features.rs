@@ -10,7 +10,7 @@ use super::Decoder;
 use super::pass::Pass;
 use super::plan::Touch;
 use crate::architecture::DictionarySpec;
-use crate::batch::Activation;
+use crate::batch::{Activation, SparseFeatures};
 use crate::dictionary::FeatureDictionary;
 use crate::hook::HookPoint;
 use crate::intervention::Rows;
@@ -63,12 +63,24 @@ impl Pass<'_> {
             return ControlFlow::Continue(());
         };
         if let Some(dictionary) = self.decoder.dictionary(hook) {
+            if self.observer.takes_sparse_features() && self.plan.changes(hook).is_empty() {
+                let rows = dictionary.encode_sparse(values, self.threads);
+                let (sequences, starts) = (self.group.sequences.clone(), self.group.starts.as_slice());
+                let features =
+                    SparseFeatures { sequences, starts, width: dictionary.features(), rows: &rows };
+                self.observer.observe_features(hook, &features);
+                return self.after_features(hook);
+            }
             self.decoder.dictionaries.with_buffers(|buffers| {
                 for sequences in self.chunks(dictionary.features()) {
                     self.visit_chunk(hook, dictionary.as_ref(), sequences, values, buffers);
                 }
             });
         }
+        self.after_features(hook)
+    }
+
+    fn after_features(&self, hook: HookPoint) -> ControlFlow<()> {
         if self.plan.ends_at(hook) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
