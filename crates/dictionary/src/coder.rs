@@ -109,7 +109,21 @@ impl<D: Borrow<Dictionary> + Sync> Coder<D> {
     /// If the latents are those of a dictionary of another size or of another number of rows.
     pub fn reconstruct(&self, latents: &SparseLatents, inputs: &[f32]) -> Vec<f32> {
         assert_eq!(latents.rows(), self.rows(inputs), "reconstruct: another number of rows");
-        let mut out = self.decode(latents);
+        self.restore(self.decode(latents), inputs)
+    }
+
+    /// From the space of [`Coder::decode`] to that of the original activations `inputs` `[rows, d_input]`: normalisation is
+    /// undone, and what the skip connection carries is added.
+    ///
+    /// # Panics
+    /// If the numbers of rows differ.
+    pub fn restore(&self, decoded: Vec<f32>, inputs: &[f32]) -> Vec<f32> {
+        let mut out = decoded;
+        assert_eq!(
+            out.len(),
+            self.rows(inputs) * self.dictionary().d_output,
+            "restore: another number of rows"
+        );
         if self.dictionary().input.restore {
             let rows = inputs.par_chunks_exact(self.dictionary().d_input);
             out.par_chunks_exact_mut(self.dictionary().d_output).zip(rows).for_each(|(out, row)| {

@@ -15,6 +15,7 @@ mod fit;
 pub mod formats;
 mod metadata;
 mod normalisation;
+mod random;
 mod sparse_latents;
 mod splice;
 #[cfg(test)]
@@ -30,4 +31,4 @@ pub use fit::Fit;
 pub use metadata::Metadata;
 pub use normalisation::{Normalisation, RowMap};
 pub use sparse_latents::SparseLatents;
-pub use splice::SplicedDictionary;
+pub use splice::{HeadSlice, SplicedDictionary};

@@ -7,10 +7,12 @@ use std::path::Path;
 
 use glossator_dictionary::evaluation::{
     ABLATION_SPAN, Calibration, Candidate, CandidateKind, CountedPositions, Evaluation, Evaluator,
-    LabelledWindow, Wanted, baseline,
+    ExplainedMetrics, LabelledWindow, Prediction, Wanted, baseline, explained,
 };
 use glossator_dictionary::{Activation, Dictionary, InputConvention, Metadata, Sign};
-use glossator_model::{Batch, Change, HookPoint, Intervention, Model, Positions, Precision, Run, Units};
+use glossator_model::{
+    Batch, Change, HookPoint, Intervention, Model, ModelError, Positions, Precision, Run, Units,
+};
 
 const WIDTH: usize = 24;
 const LATENTS: usize = 40;
@@ -360,4 +362,75 @@ fn labels_are_probed_where_there_are_any() {
     assert!(probes.loss.unwrap() < 0.6 && probes.accuracy[2].unwrap() > 0.75, "{probes:?}");
     assert!(probes.tasks.iter().all(|task| task.best_latent < LATENTS));
     assert_eq!((found.losses, found.ablation), (None, None));
+}
+
+/// Explanations that predict a latent by `predict`, given its true activations, of the latents that have one.
+fn measure(
+    model: &Model,
+    evaluation: &Evaluation,
+    predict: impl Fn(usize, f32) -> Option<f32> + Copy + Send + Sync + 'static,
+) -> ExplainedMetrics {
+    let (hook, dictionary) = (HookPoint::resid_post(0), dictionary());
+    let candidate = candidate(hook, dictionary.clone());
+    let batches = || sequences().chunks(4).map(Batch::from_sequences).collect::<Vec<_>>();
+    // The true latents of every window, which an explanation does not know; here they stand for a good one.
+    let truths: BTreeMap<Vec<u32>, Vec<Vec<f64>>> = sequences()
+        .into_iter()
+        .map(|tokens| {
+            let values = &model.capture(&Batch::from_sequences(&[&tokens]), &[hook]).unwrap()[&hook];
+            let latents = values.data.chunks(WIDTH).map(|row| encode(&dictionary, row).0).collect();
+            (tokens, latents)
+        })
+        .collect();
+    let predictions = |latent: usize| -> Result<Option<Prediction>, ModelError> {
+        let truths = truths.clone();
+        let known = predict(latent, 1.0).is_some();
+        Ok(known.then(|| -> Prediction {
+            Box::new(move |tokens| {
+                let rows = truths[tokens].iter();
+                rows.map(|row| predict(latent, row[latent] as f32).unwrap()).collect()
+            })
+        }))
+    };
+    let losses = evaluation.losses.as_ref().unwrap();
+    let text = [batches(), batches()];
+    explained(model, &positions(), &candidate, text, losses, "made up".to_owned(), predictions).unwrap()
+}
+
+#[test]
+fn explanations_are_as_good_as_what_they_predict() {
+    let (model, hook) = (model(), HookPoint::resid_post(0));
+    let means = BTreeMap::from([(hook, vec![0.0; WIDTH])]);
+    let evaluation = evaluate(&model, &[candidate(hook, dictionary())], &means).remove(0);
+    let spliced = evaluation.losses.as_ref().unwrap();
+    // Perfect in a wrong scale, which is found; or no explanation at all: the dictionary's own loss.
+    let perfect = measure(&model, &evaluation, |_, truth| Some(0.3 * truth));
+    let none = measure(&model, &evaluation, |_, _| None);
+    for (found, explained) in [(&perfect, LATENTS), (&none, 0)] {
+        assert_eq!(found.explained, explained);
+        assert_close("loss", found.loss.cross_entropy, spliced.spliced.cross_entropy.unwrap());
+        assert_close(
+            "variance",
+            found.explained_variance,
+            evaluation.reconstruction.explained_variance.unwrap(),
+        );
+        assert_close("recovered", found.loss_recovered_zero, spliced.loss_recovered_zero.unwrap());
+    }
+    assert_eq!((perfect.precision, perfect.recall), (Some(1.0), Some(1.0)));
+    assert_eq!((none.precision, none.recall), (None, None));
+    // Predicting nothing leaves the decoder bias; predicting always is never silent where it should not be.
+    let silent = measure(&model, &evaluation, |_, _| Some(0.0));
+    assert_eq!((silent.precision, silent.recall), (None, Some(0.0)));
+    let bias: Vec<f32> = dictionary().decoder_bias;
+    let (mut entropy, mut count) = (0.0, 0.0);
+    for tokens in sequences() {
+        let new: Vec<(usize, Vec<f32>)> =
+            counted(&tokens).into_iter().map(|position| (position, bias.clone())).collect();
+        entropy += losses(&model, &tokens, hook, &new).0;
+        count += predictions(&tokens).len() as f64;
+    }
+    assert_close("bias alone", silent.loss.cross_entropy, entropy / count);
+    let always = measure(&model, &evaluation, |latent, _| (latent == 3).then_some(1.0));
+    assert_eq!(always.explained, 1);
+    assert!(always.precision.unwrap() < 1.0 && always.recall == Some(1.0));
 }

@@ -16,6 +16,7 @@ mod cli;
 mod commands;
 mod output;
 mod report;
+mod tensor_file;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();

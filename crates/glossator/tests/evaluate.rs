@@ -108,10 +108,12 @@ fn json_and_page_hold_everything() {
     let kinds: Vec<&str> =
         evaluations.iter().map(|evaluation| evaluation["kind"].as_str().unwrap()).collect();
     let baselines = ["coordinates", "principal_components", "random_dictionary"];
-    assert_eq!(kinds, [&["dictionary"; 2][..], &baselines, &baselines].concat());
+    assert_eq!(kinds, [&["dictionary"; 2][..], &baselines, &baselines, &["shuffled_model"; 2]].concat());
     assert_eq!(evaluations[1]["writes"], "blocks.1.hook_resid_post");
     for evaluation in evaluations {
-        assert_eq!(evaluation["losses"]["clean"], evaluations[0]["losses"]["clean"]);
+        // Nothing that the shuffled model predicts is what the model predicts.
+        let same_model = evaluation["losses"]["clean"] == evaluations[0]["losses"]["clean"];
+        assert_eq!(same_model, evaluation["kind"] != "shuffled_model");
         let variance = evaluation["reconstruction"]["explained_variance"].as_f64().unwrap();
         assert!(variance < 1.0);
         // Fewer than a million positions cannot show a density of one in a million.

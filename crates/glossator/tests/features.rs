@@ -1,21 +1,20 @@
 //! `--dictionary` on a tiny model: features are recorded, explained, scored and changed like neurons.
 #![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
 use assert_cmd::cargo::cargo_bin;
+use common::{corpus, model};
 use glossator_atlas::Atlas;
 use glossator_dictionary::formats::Format;
-use glossator_dictionary::{Activation, Dictionary, InputConvention, Metadata, SplicedDictionary};
+use glossator_dictionary::{Activation, Coder, Dictionary, InputConvention, Metadata, SplicedDictionary};
 use glossator_model::{Batch, HookPoint, Model, Precision, UnitId};
 
 const FEATURES: usize = 24;
-
-fn model() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reference/goldens/llama").canonicalize().unwrap()
-}
 
 /// A dictionary of pseudo-random directions that reads the stream between the blocks.
 fn dictionary(d: usize) -> Dictionary {
@@ -34,18 +33,6 @@ fn dictionary(d: usize) -> Dictionary {
         input: InputConvention { subtract_decoder_bias: true, ..InputConvention::default() },
         metadata: Metadata { hook: Some("blocks.0.hook_resid_post".into()), ..Metadata::default() },
     }
-}
-
-fn corpus(directory: &Path) -> PathBuf {
-    let path = directory.join("texts.jsonl");
-    let words = ["the", "model", "reads", "a", "long", "text", "about", "neurons", "and", "42", "cats."];
-    let line = |document: usize| {
-        let word = |place: usize| words[(document * 7 + place * place + place / 3) % words.len()];
-        let text: Vec<&str> = (0..120 + document % 50).map(word).collect();
-        serde_json::json!({ "text": format!("{document} {}", text.join(" ")) }).to_string()
-    };
-    std::fs::write(&path, (0..200).map(line).collect::<Vec<_>>().join("\n")).unwrap();
-    path
 }
 
 fn glossator<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
@@ -122,6 +109,22 @@ fn features_are_recorded_explained_and_scored_beside_what_they_read() {
     assert!(names.contains(&"lookup") && names.contains(&"n2g"), "{scores}");
     let explained = Atlas::open(&path).unwrap().explanations(UnitId::new(hook, 7)).unwrap();
     assert_eq!(explained.len(), 3);
+    // What the model makes of features that are predicted.
+    let [model, sae, corpus] = [self::model(), sae, directory.path().join("texts.jsonl")];
+    let mut evaluate = vec!["evaluate", "--json", "--model", model.to_str().unwrap(), "--atlas", atlas];
+    evaluate.extend(["--dictionary", sae.to_str().unwrap(), "--corpus", corpus.to_str().unwrap()]);
+    evaluate.extend(["--context", "16", "--tokens", "1000", "--calibration-tokens", "400"]);
+    evaluate.extend(["--loss-tokens", "320", "--ablation-windows", "0", "--absorption-words", "0"]);
+    evaluate.extend(["--baselines", "none", "--precision", "f32"]);
+    let report: serde_json::Value = serde_json::from_str(&succeed(evaluate)).unwrap();
+    let evaluation = &report["evaluations"][0];
+    let explanations = evaluation["explanations"].as_array().unwrap();
+    let names: Vec<&str> = explanations.iter().map(|one| one["explainer"].as_str().unwrap()).collect();
+    assert_eq!(names, ["n2g", "n2g+lookup", "lookup"]);
+    for one in explanations {
+        assert_eq!(one["explained"], FEATURES);
+        assert!(one["loss"]["cross_entropy"].is_f64() && one["recall"].is_f64(), "{one}");
+    }
 }
 
 #[test]
@@ -158,9 +161,39 @@ fn changing_a_feature_steers_the_model() {
     };
     let (done, message, _) = run(sae.to_str().unwrap(), "hook_embed*=1");
     assert!(!done && message.contains("--dictionary HOOK="), "{message}");
-    let named = format!("blocks.0.hook_resid_post={}", sae.display());
+    // As transformers calls the output of the block.
+    let named = format!("layers.0={}", sae.display());
     let change = "blocks.0.hook_resid_post.hook_sae_acts_post:7=20";
     let (plain, steered) = (run(&named, "hook_embed*=1"), run(&named, change));
     assert!(plain.0 && steered.0, "{} {}", plain.1, steered.1);
     assert_ne!(plain.2, steered.2);
+}
+
+#[test]
+fn dictionaries_of_one_head_are_recorded_and_steered_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let plain = Model::load(model().to_str().unwrap(), Precision::F32).unwrap();
+    let d_head = plain.architecture().d_head;
+    let place: HookPoint = "blocks.1.attn.hook_z".parse().unwrap();
+    let heads = place.heads(plain.architecture());
+    let mut of_head = dictionary(d_head);
+    of_head.metadata = Metadata { hook: Some(place.to_string()), head: Some(1), ..Metadata::default() };
+    let (sae, atlas) = (directory.path().join("sae"), directory.path().join("atlas"));
+    Format::SaeLens.write(&of_head, &sae).unwrap();
+    let corpus = corpus(directory.path());
+    let [model_text, sae_text] = [model(), sae.clone()].map(|path| path.to_str().unwrap().to_owned());
+    let mut arguments =
+        vec!["record", "--model", &model_text, "--dictionary", &sae_text, "--precision", "f32"];
+    arguments.extend(["--context", "16", "--tokens", "2000", "--corpus", corpus.to_str().unwrap()]);
+    arguments.extend(["--atlas", atlas.to_str().unwrap()]);
+    succeed(arguments);
+    let atlas = Atlas::open(&atlas).unwrap();
+    let hook = place.features().unwrap();
+    let coder = Coder::new(&of_head, glossator_kernels::Precision::F32);
+    let excerpt = &atlas.unit(UnitId::new(hook, 7)).unwrap().excerpts[0];
+    let values = &plain.capture(&Batch::from_sequences(&[&excerpt.tokens]), &[place]).unwrap()[&place];
+    let own: Vec<f32> =
+        values.data.chunks(heads * d_head).flat_map(|row| row[d_head..2 * d_head].to_vec()).collect();
+    let expected: Vec<f32> = coder.encode(&own).to_dense().chunks(FEATURES).map(|row| row[7]).collect();
+    assert_eq!(excerpt.activations, expected);
 }

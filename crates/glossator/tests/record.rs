@@ -2,6 +2,8 @@
 //! the atlas has the same bytes.
 #![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,25 +11,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::cargo_bin;
+use common::{corpus, model};
 use glossator_atlas::{Atlas, ExcerptKind};
 use glossator_model::{Batch, HookPoint, Model, Precision, UnitId};
-
-fn model() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reference/goldens/llama").canonicalize().unwrap()
-}
-
-/// A corpus of made-up sentences.
-fn corpus(directory: &Path) -> PathBuf {
-    let path = directory.join("texts.jsonl");
-    let words = ["the", "model", "reads", "a", "long", "text", "about", "neurons", "and", "42", "cats."];
-    let line = |document: usize| {
-        let word = |place: usize| words[(document * 7 + place * place + place / 3) % words.len()];
-        let text: Vec<&str> = (0..120 + document % 50).map(word).collect();
-        serde_json::json!({ "text": format!("{document} {}", text.join(" ")) }).to_string()
-    };
-    fs::write(&path, (0..200).map(line).collect::<Vec<_>>().join("\n")).unwrap();
-    path
-}
 
 fn glossator(corpus: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(cargo_bin("glossator"));
@@ -115,6 +101,27 @@ fn the_atlas_holds_what_the_model_does() {
         let cosine = dot(&own, &other) / (dot(&own, &own) * dot(&other, &other)).sqrt();
         assert!((cosine - record.neighbours[0].cosine).abs() < 1e-5);
     }
+}
+
+#[test]
+fn positions_that_are_skipped_count_nowhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let corpus = corpus(directory.path());
+    let path = directory.path().join("atlas");
+    succeed(glossator(&corpus, &["--skip-first", "5", "--atlas", path.to_str().unwrap()]));
+    let atlas = Atlas::open(&path).unwrap();
+    let run = &atlas.manifest().run;
+    assert_eq!((run.ignored_positions, run.tokens), (5, run.windows * 11));
+    let record = atlas.unit(UnitId::new(HookPoint::mlp_post(0), 3)).unwrap();
+    assert_eq!(record.histogram.iter().map(|bucket| bucket.count).sum::<u64>(), run.tokens);
+    assert!(record.statistics.max_position >= 5);
+    for excerpt in &record.excerpts {
+        let largest = excerpt.activations[5..].iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        assert_eq!(excerpt.max, largest);
+    }
+    let output = glossator(&corpus, &["--skip-first", "16", "--atlas", "none"]).output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && message.contains("--skip-first 16 leaves nothing"), "{message}");
 }
 
 #[test]

@@ -18,8 +18,8 @@ use serde::Serialize;
 
 use super::candidate::Candidate;
 use super::defined::{median, ratio};
-use super::random::Random;
 use super::rows::{NewRows, replace};
+use crate::random::Random;
 use crate::sparse_latents::SparseLatents;
 
 /// T: the position of the ablation and those that follow.
@@ -122,7 +122,7 @@ impl AblationRun<'_> {
         let first = self.rows.partition_point(|row| *row < starts[0]);
         let end = self.rows.partition_point(|row| *row + ABLATION_SPAN <= starts[1]);
         let mut random = Random::new(seed);
-        let mut draw = |count: usize| (((1.0 - random.uniform()) * count as f64) as usize).min(count - 1);
+        let mut draw = |count: usize| random.below(count);
         let entry = (end > first).then(|| first + draw(end - first))?;
         let (indices, values) = latents.row(entry);
         let active = (!indices.is_empty()).then(|| draw(indices.len()))?;

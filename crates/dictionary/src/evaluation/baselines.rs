@@ -13,10 +13,10 @@
 use super::candidate::CandidateKind;
 use super::moments::Moments;
 use super::principal_components::leading_components;
-use super::random::Random;
 use crate::activation::{Activation, Sign};
 use crate::dictionary::{Dictionary, InputConvention};
 use crate::metadata::Metadata;
+use crate::random::Random;
 
 /// A baseline of activations with these moments, as sparse as `l0`, with `latents` latents if it can have any number.
 ///
@@ -26,7 +26,7 @@ pub fn baseline(kind: CandidateKind, moments: &Moments, l0: f64, latents: usize)
     let d = mean.len();
     let k = (l0.round() as usize).max(1);
     let (directions, activation) = match kind {
-        CandidateKind::Dictionary => return None,
+        CandidateKind::Dictionary | CandidateKind::ShuffledModel => return None,
         CandidateKind::Coordinates => (identity(d), Activation::TopK { k: k.min(d), sign: Sign::Magnitude }),
         CandidateKind::PrincipalComponents => {
             let k = k.min(d);
@@ -64,7 +64,7 @@ fn random_directions(count: usize, d: usize) -> Vec<f32> {
     let mut random = Random::new(0);
     let mut directions = Vec::with_capacity(count * d);
     for _ in 0..count {
-        let direction: Vec<f64> = (0..d).map(|_| random.gaussian()).collect();
+        let direction: Vec<f64> = (0..d).map(|_| random.normal()).collect();
         let norm = direction.iter().map(|x| x * x).sum::<f64>().sqrt();
         directions.extend(direction.into_iter().map(|x| (x / norm) as f32));
     }

@@ -20,6 +20,8 @@ pub enum CandidateKind {
     PrincipalComponents,
     /// A dictionary of random directions.
     RandomDictionary,
+    /// A dictionary on the activations of the same model with shuffled weights.
+    ShuffledModel,
 }
 
 /// A dictionary with the hook points that it reads and reconstructs, packed for use.

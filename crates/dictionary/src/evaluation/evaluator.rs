@@ -10,6 +10,7 @@ use super::ablation::{AblationMetrics, AblationRun, AblationSparsity};
 use super::absorption::AbsorptionMetrics;
 use super::calibration::hooks;
 use super::candidate::{Candidate, CandidateKind};
+use super::explained::ExplainedMetrics;
 use super::geometry::GeometryMetrics;
 use super::losses::{CleanRun, LossMetrics, LossSums};
 use super::positions::CountedPositions;
@@ -75,6 +76,8 @@ pub struct Evaluation {
     pub absorption: Option<AbsorptionMetrics>,
     /// What single latents know of labels; none if no window had one.
     pub probes: Option<ProbeMetrics>,
+    /// What explanations of the latents are worth; nothing unless [`explained`](super::explained()) was measured.
+    pub explanations: Vec<ExplainedMetrics>,
 }
 
 /// What is measured on a batch besides sparsity and reconstruction.
@@ -205,6 +208,7 @@ impl<'a> Evaluator<'a> {
             losses: (self.clean.tokens > 0).then_some(losses),
             ablation: measured.ablation.metrics(),
             absorption: None,
+            explanations: Vec::new(),
             probes: (!self.labelled.is_empty()).then(|| ProbeMetrics::new(&measured.pooled, &self.labelled)),
         }
     }

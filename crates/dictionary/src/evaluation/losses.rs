@@ -72,7 +72,7 @@ pub struct LossMetrics {
 /// The log-probabilities of a clean run, against which changed runs are held.
 pub struct CleanRun {
     vocabulary: usize,
-    /// `[predictions, vocabulary]`.
+    /// `[row, vocabulary]`; logits still where nothing is predicted.
     log_probabilities: Vec<f32>,
     /// The row that predicts, and the token that follows.
     predictions: Vec<(usize, u32)>,
@@ -87,18 +87,23 @@ impl CleanRun {
 
     /// The losses of the clean run itself; it diverges from nothing.
     pub fn losses(&self) -> LossSums {
-        let rows = self.log_probabilities.chunks_exact(self.vocabulary).zip(&self.predictions);
-        let cross_entropy = rows.map(|(row, (_, next))| -f64::from(row[*next as usize])).sum();
+        let entropy = |(row, next): &(usize, u32)| -f64::from(self.row(*row)[*next as usize]);
+        let cross_entropy = self.predictions.iter().map(entropy).sum();
         LossSums { tokens: self.predictions.len() as u64, cross_entropy, divergence: 0.0 }
+    }
+
+    fn row(&self, row: usize) -> &[f32] {
+        &self.log_probabilities[row * self.vocabulary..][..self.vocabulary]
     }
 
     /// The losses of a changed run of the same batch with these logits `[rows, vocabulary]`.
     pub fn compare(&self, logits: Vec<f32>) -> LossSums {
-        let changed = log_probabilities(logits, self.vocabulary, &self.predictions);
-        let rows = self.log_probabilities.par_chunks_exact(self.vocabulary);
-        let pairs = rows.zip(changed.par_chunks_exact(self.vocabulary)).zip(&self.predictions);
-        let each: Vec<(f64, f64)> = pairs
-            .map(|((clean, changed), (_, next))| {
+        let changed = Self::new(logits, self.vocabulary, self.predictions.clone());
+        let each: Vec<(f64, f64)> = self
+            .predictions
+            .par_iter()
+            .map(|(row, next)| {
+                let (clean, changed) = (self.row(*row), changed.row(*row));
                 (-f64::from(changed[*next as usize]), divergence(clean, changed))
             })
             .collect();
@@ -111,13 +116,13 @@ impl CleanRun {
     }
 }
 
-/// The log-softmax of the rows that predict: `[predictions, vocabulary]`, in the memory of the logits.
+/// The log-softmax of the rows that predict, in place: moving rows of so many logits together would keep one core busy
+/// and the others waiting.
 fn log_probabilities(mut logits: Vec<f32>, vocabulary: usize, predictions: &[(usize, u32)]) -> Vec<f32> {
-    for (to, &(row, _)) in predictions.iter().enumerate() {
-        logits.copy_within(row * vocabulary..(row + 1) * vocabulary, to * vocabulary);
-    }
-    logits.truncate(predictions.len() * vocabulary);
-    logits.par_chunks_exact_mut(vocabulary).for_each(log_softmax);
+    let mut predicts = vec![false; logits.len() / vocabulary];
+    predictions.iter().for_each(|(row, _)| predicts[*row] = true);
+    let rows = logits.par_chunks_exact_mut(vocabulary).zip(&predicts);
+    rows.filter(|(_, predicts)| **predicts).for_each(|(row, _)| log_softmax(row));
     logits
 }
 
@@ -147,8 +152,15 @@ impl LossSums {
 impl LossMetrics {
     /// From the sums of the four runs over the same predictions.
     pub fn new(clean: &LossSums, spliced: &LossSums, zero: &LossSums, mean: &LossSums) -> Self {
-        let (tokens, [clean, spliced, zero, mean]) =
-            (clean.tokens, [clean, spliced, zero, mean].map(LossSums::mean));
+        Self::of_runs(clean.tokens, [clean, spliced, zero, mean].map(LossSums::mean))
+    }
+
+    /// The same with another reconstruction in place, over the same predictions.
+    pub(super) fn with_spliced(&self, spliced: &LossSums) -> Self {
+        Self::of_runs(self.tokens, [self.clean, spliced.mean(), self.zero_ablated, self.mean_ablated])
+    }
+
+    fn of_runs(tokens: u64, [clean, spliced, zero, mean]: [RunLoss; 4]) -> Self {
         let loss_recovered = |ablated: &RunLoss| {
             let (ablated, clean) = (ablated.cross_entropy?, clean.cross_entropy?);
             ratio(ablated - spliced.cross_entropy?, ablated - clean).filter(|_| ablated > clean)

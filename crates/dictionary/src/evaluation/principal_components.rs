@@ -10,7 +10,7 @@
 
 use rayon::prelude::*;
 
-use super::random::Random;
+use crate::random::Random;
 
 /// The iteration ends when the explained variance grows by less than this share …
 const TOLERANCE: f64 = 1e-10;
@@ -24,7 +24,7 @@ const ROUNDS: usize = 500;
 pub fn leading_components(covariance: &[f64], d: usize, k: usize) -> Vec<f64> {
     assert!(covariance.len() == d * d && k <= d, "principal components: shapes");
     let mut random = Random::new(0);
-    let mut basis: Vec<f64> = (0..k * d).map(|_| random.gaussian()).collect();
+    let mut basis: Vec<f64> = (0..k * d).map(|_| random.normal()).collect();
     orthonormalise(&mut basis, d);
     let mut explained = f64::NEG_INFINITY;
     for _ in 0..ROUNDS {

@@ -4,7 +4,7 @@
 use glossator_kernels::sparse_coding::normalise;
 
 use super::parameters::Parameters;
-use super::random::Random;
+use crate::random::Random;
 
 /// Fresh parameters with `decoder_bias` `[d]`: decoder rows uniform on the unit sphere, encoder rows equal to them,
 /// encoder biases 0.

@@ -16,7 +16,6 @@ mod gradients;
 mod initialise;
 mod objective;
 mod parameters;
-mod random;
 #[cfg(test)]
 mod reference;
 mod schedule;
@@ -28,11 +27,11 @@ mod tensorboard;
 mod tests;
 mod update;
 
+pub use crate::random::Random;
 pub use checkpoint::{ParametersState, load_checkpoint, save_checkpoint};
 pub use initialise::{geometric_median, initialise};
 pub use objective::{Auxiliary, Objective, Recipe};
 pub use parameters::{Parameters, Tensor};
-pub use random::Random;
 pub use schedule::Schedule;
 pub use shuffle::ShuffleBuffer;
 pub use step::{Batch, PartTimes, StepReport, Trainer};

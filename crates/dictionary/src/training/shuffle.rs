@@ -1,6 +1,6 @@
 //! A bounded buffer of rows from which batches are drawn at random: what decorrelates the tokens of one text.
 
-use super::random::Random;
+use crate::random::Random;
 
 /// Rows of `width` values, in no order that means anything.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, anyhow, ensure};
 use clap::Args;
 use glossator_atlas::DictionarySummary;
-use glossator_dictionary::{Dictionary, SplicedDictionary, formats};
+use glossator_dictionary::{Dictionary, HeadSlice, SplicedDictionary, formats};
 use glossator_model::{HookPoint, Model};
 
+use super::hook_names;
 use crate::checksum::checksum;
 
 /// The dictionaries of a command.
@@ -53,7 +54,7 @@ impl FromStr for Location {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once('=') {
             Some((hook, path)) if !Path::new(text).exists() => {
-                let hook = hook.parse().map_err(|error: glossator_model::ModelError| error.to_string())?;
+                let hook = hook_names::find(hook, "HOOK=").map_err(|error| error.to_string())?;
                 Ok(Self { hook: Some(hook), path: path.into() })
             }
             _ => Ok(Self { hook: None, path: text.into() }),
@@ -103,7 +104,14 @@ impl Dictionaries {
 /// Reads a dictionary and splices it in at `hook`, or at the place its file names.
 fn splice(model: &mut Model, hook: Option<HookPoint>, path: &Path) -> anyhow::Result<DictionarySummary> {
     let Loaded { dictionary, reads, writes_to } = load(hook, path)?;
-    let spliced = SplicedDictionary::new(dictionary, writes_to)?;
+    let head = dictionary.metadata.head;
+    let heads = reads.heads(model.architecture());
+    let whole = reads.width(model.architecture());
+    let of_head = head.filter(|_| dictionary.d_input != whole);
+    let mut spliced = SplicedDictionary::new(dictionary, writes_to)?;
+    if let Some(head) = of_head {
+        spliced = spliced.of_head(HeadSlice { head, heads })?;
+    }
     let hook = model.splice(reads, Arc::new(spliced))?;
     let location = path.display().to_string();
     Ok(DictionarySummary { hook, location, checksum: checksum(&files(path)?)? })
@@ -113,7 +121,6 @@ fn splice(model: &mut Model, hook: Option<HookPoint>, path: &Path) -> anyhow::Re
 fn load(hook: Option<HookPoint>, path: &Path) -> anyhow::Result<Loaded> {
     let (dictionary, _) = formats::read(path)?;
     let metadata = &dictionary.metadata;
-    ensure!(metadata.head.is_none(), "dictionaries that read a single head cannot be spliced in yet");
     let reads = match hook {
         Some(hook) => hook,
         None => named(metadata.hook.as_deref())?.ok_or_else(|| {
@@ -126,17 +133,11 @@ fn load(hook: Option<HookPoint>, path: &Path) -> anyhow::Result<Loaded> {
 
 /// The hook point of a name in a dictionary's file.
 fn named(name: Option<&str>) -> anyhow::Result<Option<HookPoint>> {
-    let Some(name) = name else { return Ok(None) };
-    match name.parse() {
-        Ok(hook) => Ok(Some(hook)),
-        Err(_) => bail!(
-            "its file names the place `{name}`, which is no hook point here: write --dictionary HOOK=PATH"
-        ),
-    }
+    name.map(|name| hook_names::find(name, "--dictionary HOOK=PATH")).transpose()
 }
 
 /// The files of a dictionary, by name.
-fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(crate) fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     if path.is_file() {
         return Ok(vec![path.to_owned()]);
     }

@@ -6,6 +6,9 @@ use glossator_model::checkpoint::Checkpoint;
 use glossator_model::{Model, Precision, location};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+/// The seed of shuffled weights.
+const SHUFFLE_SEED: u64 = 0;
+
 /// The number format of matrix products.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum PrecisionArgument {
@@ -46,5 +49,11 @@ pub(crate) fn open(location: &str) -> anyhow::Result<Checkpoint> {
 /// As [`open`], with the weights.
 pub(crate) fn load(location: &str, precision: PrecisionArgument) -> anyhow::Result<Model> {
     let checkpoint = open(location)?;
+    Model::from_checkpoint(checkpoint, precision.into()).with_context(|| format!("cannot load {location}"))
+}
+
+/// As [`load`], with the entries of every weight matrix in a random order: a model that has learned nothing.
+pub(crate) fn load_shuffled(location: &str, precision: PrecisionArgument) -> anyhow::Result<Model> {
+    let checkpoint = open(location)?.with_shuffled_weights(SHUFFLE_SEED);
     Model::from_checkpoint(checkpoint, precision.into()).with_context(|| format!("cannot load {location}"))
 }

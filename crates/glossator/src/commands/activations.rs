@@ -1,19 +1,18 @@
 //! `glossator activations`: the values at hook points while a model reads some tokens, as a safetensors file.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use clap::Args;
 use glossator_model::{Batch, HookPattern, HookPoint, Intervention, Model, Run};
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, serialize};
 
 use crate::arguments::dictionary::Dictionaries;
 use crate::arguments::model::{PrecisionArgument, load};
 use crate::arguments::sequences::Sequences;
 use crate::output;
+use crate::tensor_file::{self, NamedTensor};
 
 /// Write the activations of hook points on given tokens to a safetensors file
 ///
@@ -57,14 +56,6 @@ pub(crate) struct Activations {
     out: PathBuf,
 }
 
-/// A tensor as it goes into the file.
-struct Named {
-    name: String,
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
 impl Activations {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         ensure!(!self.hooks.is_empty() || self.logits, "nothing is asked for: give --hook or --logits");
@@ -82,7 +73,7 @@ impl Activations {
         }
         let hooks: Vec<HookPoint> = hooks.into_iter().collect();
         let tensors = self.compute(&model, &sequences, &hooks)?;
-        write(&self.out, &tensors)?;
+        tensor_file::write(&self.out, &tensors)?;
         output::note(&format!(
             "{}: {} tensors of {} × {length} tokens",
             self.out.display(),
@@ -97,51 +88,28 @@ impl Activations {
         model: &Model,
         sequences: &[Vec<u32>],
         hooks: &[HookPoint],
-    ) -> anyhow::Result<Vec<Named>> {
+    ) -> anyhow::Result<Vec<NamedTensor>> {
         let batch = Batch::from_sequences(sequences);
         let run = Run { hooks, interventions: &self.interventions, logits: self.logits };
         let (captured, logits) = model.capture_with(&batch, &run)?;
         // One sequence has no axis of its own.
         let axes = if sequences.len() > 1 { vec![sequences.len()] } else { Vec::new() };
         let length = sequences[0].len();
-        let mut tensors: Vec<Named> = captured
+        let mut tensors: Vec<NamedTensor> = captured
             .into_iter()
             .map(|(hook, tensor)| {
                 let width = hook.width(model.architecture());
                 let shape =
                     if hook.is_pairwise() { vec![width, length, length] } else { vec![length, width] };
-                Named::floats(hook.to_string(), [axes.clone(), shape].concat(), &tensor.data)
+                NamedTensor::floats(hook.to_string(), [axes.clone(), shape].concat(), &tensor.data)
             })
             .collect();
         if let Some(logits) = logits {
             let shape = vec![length, model.architecture().vocab_size];
-            tensors.push(Named::floats("logits".into(), [axes.clone(), shape].concat(), &logits.data));
+            tensors.push(NamedTensor::floats("logits", [axes.clone(), shape].concat(), &logits.data));
         }
-        let ids = batch.tokens().iter().flat_map(|token| i64::from(*token).to_le_bytes()).collect();
-        let shape = [axes, vec![length]].concat();
-        tensors.push(Named { name: "tokens".into(), dtype: Dtype::I64, shape, bytes: ids });
+        let ids = batch.tokens().iter().map(|token| i64::from(*token));
+        tensors.push(NamedTensor::integers("tokens", [axes, vec![length]].concat(), ids));
         Ok(tensors)
     }
-}
-
-impl Named {
-    fn floats(name: String, shape: Vec<usize>, values: &[f32]) -> Self {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self { name, dtype: Dtype::F32, shape, bytes }
-    }
-}
-
-/// Writes the file under a temporary name first, so that it is there whole or not at all.
-fn write(path: &Path, tensors: &[Named]) -> anyhow::Result<()> {
-    let views = tensors
-        .iter()
-        .map(|tensor| Ok((&tensor.name, TensorView::new(tensor.dtype, tensor.shape.clone(), &tensor.bytes)?)))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let bytes = serialize(views, None)?;
-    let mut name = path.file_name().context("--out is not a file name")?.to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
-    std::fs::write(&temporary, bytes)
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .with_context(|| path.display().to_string())
 }

@@ -7,11 +7,11 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use glossator_dictionary::{Coder, SparseLatents};
 use glossator_kernels::Precision;
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors, serialize};
+use safetensors::{Dtype, SafeTensors};
 
 use crate::arguments::dictionary_file::{FormatArgument, described, open};
 use crate::output;
+use crate::tensor_file::{self, NamedTensor};
 
 /// Largest dense latents that are written without being asked for twice, in bytes.
 const LARGEST_DENSE: u64 = 8 << 30;
@@ -70,8 +70,8 @@ impl Encode {
         let reconstruction = coder.reconstruct(&latents, &x);
         let shape = |width: usize| axes.iter().copied().chain([width]).collect::<Vec<_>>();
         let mut tensors = latent_tensors(&latents, &shape(dictionary.latents), self.sparse);
-        tensors.push(Tensor::floats("reconstruction", shape(dictionary.d_output), &reconstruction));
-        write(&self.out, &tensors)?;
+        tensors.push(NamedTensor::floats("reconstruction", shape(dictionary.d_output), &reconstruction));
+        tensor_file::write(&self.out, &tensors)?;
         let active = latents.active() as f64 / rows.max(1) as f64;
         if self.json {
             output::print_json(&serde_json::json!({
@@ -103,60 +103,20 @@ fn read(path: &Path) -> anyhow::Result<(Vec<usize>, Vec<f32>)> {
     Ok((tensor.shape().to_vec(), values))
 }
 
-/// A tensor as it goes into the file.
-struct Tensor {
-    name: &'static str,
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
-impl Tensor {
-    fn floats(name: &'static str, shape: Vec<usize>, values: &[f32]) -> Self {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        Self { name, dtype: Dtype::F32, shape, bytes }
-    }
-
-    fn integers(name: &'static str, values: impl ExactSizeIterator<Item = u64>) -> Self {
-        let shape = vec![values.len()];
-        Self { name, dtype: Dtype::I64, shape, bytes: values.flat_map(u64::to_le_bytes).collect() }
-    }
-}
-
-fn latent_tensors(latents: &SparseLatents, shape: &[usize], sparse: bool) -> Vec<Tensor> {
+fn latent_tensors(latents: &SparseLatents, shape: &[usize], sparse: bool) -> Vec<NamedTensor> {
     if !sparse {
-        return vec![Tensor::floats("latents", shape.to_vec(), &latents.to_dense())];
+        return vec![NamedTensor::floats("latents", shape.to_vec(), &latents.to_dense())];
     }
-    let mut end = 0;
-    let ends: Vec<u64> = latents
-        .iter()
-        .map(|(indices, _)| {
-            end += indices.len() as u64;
-            end
-        })
-        .collect();
-    let indices: Vec<u64> =
-        latents.iter().flat_map(|(indices, _)| indices).map(|&index| index.into()).collect();
+    let (rows, active) = (vec![latents.rows()], vec![latents.active()]);
+    let ends = latents.iter().scan(0, |end, (indices, _)| {
+        *end += indices.len() as i64;
+        Some(*end)
+    });
+    let indices = latents.iter().flat_map(|(indices, _)| indices).map(|&index| index.into());
     let values: Vec<f32> = latents.iter().flat_map(|(_, values)| values).copied().collect();
     vec![
-        Tensor::integers("latents.row_ends", ends.into_iter()),
-        Tensor::integers("latents.indices", indices.into_iter()),
-        Tensor::floats("latents.values", vec![values.len()], &values),
+        NamedTensor::integers("latents.row_ends", rows, ends),
+        NamedTensor::integers("latents.indices", active.clone(), indices),
+        NamedTensor::floats("latents.values", active, &values),
     ]
-}
-
-/// Writes the file under a temporary name first, so that it is there whole or not at all.
-fn write<'t>(path: &Path, tensors: &'t [Tensor]) -> anyhow::Result<()> {
-    let view = |tensor: &'t Tensor| {
-        let Tensor { name, dtype, shape, bytes } = tensor;
-        Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?))
-    };
-    let views = tensors.iter().map(view).collect::<anyhow::Result<Vec<_>>>()?;
-    let bytes = serialize(views, None)?;
-    let mut name = path.file_name().context("--out is not a file name")?.to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
-    std::fs::write(&temporary, bytes)
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .with_context(|| path.display().to_string())
 }

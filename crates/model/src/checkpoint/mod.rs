@@ -7,6 +7,7 @@ mod huggingface;
 mod layout;
 mod names;
 mod rope;
+mod shuffle;
 mod source;
 mod validate;
 mod weights;
@@ -18,6 +19,7 @@ pub use weights::{LayerWeights, Linear, Matrix, NormWeights};
 use std::path::{Path, PathBuf};
 
 use layout::{Layout, Reader};
+use shuffle::Place;
 use source::TensorSource;
 
 use crate::architecture::Architecture;
@@ -30,6 +32,8 @@ pub struct Checkpoint {
     name: String,
     format: Format,
     layout: Layout,
+    /// The seed of [`Checkpoint::with_shuffled_weights`].
+    shuffled: Option<u64>,
 }
 
 enum Format {
@@ -53,6 +57,7 @@ impl Checkpoint {
             name: directory_name(directory),
             format: Format::HuggingFace { directory: directory.to_owned(), tensors },
             layout: configuration.layout,
+            shuffled: None,
         })
     }
 
@@ -61,7 +66,14 @@ impl Checkpoint {
         let (architecture, layout) = gguf::configuration(path, file.metadata(), &file)?;
         // `general.name` is often the name of a training run; the file's own is the one that users know.
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Self { architecture, name, format: Format::Gguf(file), layout })
+        Ok(Self { architecture, name, format: Format::Gguf(file), layout, shuffled: None })
+    }
+
+    /// The same model with the entries of every weight matrix in a random order: one that has learned nothing. Biases
+    /// and gains of norms stay. The same seed gives the same order.
+    #[must_use]
+    pub fn with_shuffled_weights(self, seed: u64) -> Self {
+        Self { shuffled: Some(seed), ..self }
     }
 
     /// What the decoder computes.
@@ -94,17 +106,33 @@ impl Checkpoint {
 
     /// `[vocab, d_model]`
     pub fn embedding(&self) -> Result<Matrix, ModelError> {
-        self.reader().embedding()
+        let mut matrix = self.reader().embedding()?;
+        self.shuffle(&mut matrix, Place::Embedding);
+        Ok(matrix)
+    }
+
+    fn shuffle(&self, matrix: &mut Matrix, place: Place) {
+        if let Some(seed) = self.shuffled {
+            shuffle::shuffle(matrix, seed, place);
+        }
     }
 
     /// `[context_length, d_model]`, where positions are learned.
     pub fn position_embedding(&self) -> Result<Option<Matrix>, ModelError> {
-        self.reader().position_embedding()
+        let mut matrix = self.reader().position_embedding()?;
+        if let Some(matrix) = &mut matrix {
+            self.shuffle(matrix, Place::Positions);
+        }
+        Ok(matrix)
     }
 
     /// All weights of one layer.
     pub fn layer(&self, layer: usize) -> Result<LayerWeights, ModelError> {
-        self.reader().layer(layer)
+        let mut weights = self.reader().layer(layer)?;
+        if let Some(seed) = self.shuffled {
+            shuffle::shuffle_layer(&mut weights, seed, layer);
+        }
+        Ok(weights)
     }
 
     /// The norm before the unembedding.
@@ -114,7 +142,11 @@ impl Checkpoint {
 
     /// `[vocab, d_model]`; none when it is the embedding.
     pub fn unembedding(&self) -> Result<Option<Linear>, ModelError> {
-        self.reader().unembedding()
+        let mut linear = self.reader().unembedding()?;
+        if let Some(linear) = &mut linear {
+            self.shuffle(&mut linear.weight, Place::Unembedding);
+        }
+        Ok(linear)
     }
 
     fn source(&self) -> &dyn TensorSource {

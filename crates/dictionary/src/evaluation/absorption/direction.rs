@@ -6,7 +6,7 @@
 use rayon::prelude::*;
 
 use super::words::LETTERS;
-use crate::evaluation::random::Random;
+use crate::random::Random;
 
 const STEPS: i32 = 600;
 const BATCH: usize = 512;
@@ -77,7 +77,7 @@ fn fit(rows: &[f64], d: usize, is_positive: &dyn Fn(usize) -> bool) -> Vec<f64> 
     for step in 1..=STEPS {
         let mut gradient = vec![0.0; d + 1];
         for _ in 0..BATCH.min(count) {
-            let row = ((1.0 - random.uniform()) * count as f64) as usize;
+            let row = random.below(count);
             let x = &rows[row * d..(row + 1) * d];
             let score = x.iter().zip(&parameters).map(|(x, w)| x * w).sum::<f64>() + parameters[d];
             let probability = 1.0 / (1.0 + (-score).exp());

@@ -19,6 +19,13 @@ pub(super) fn dictionaries(
             let name = location.path().display().to_string();
             let loaded = location.load().with_context(|| format!("cannot use {name}"))?;
             let (reads, writes) = (loaded.reads, loaded.writes_to);
+            if let Some(head) = loaded.dictionary.metadata.head {
+                let whole = reads.width(architecture);
+                ensure!(
+                    loaded.dictionary.d_input == whole,
+                    "{name} is about head {head} of {reads} alone: dictionaries of one head are not evaluated yet"
+                );
+            }
             fits(architecture, reads, loaded.dictionary.d_input)
                 .with_context(|| format!("cannot use {name}"))?;
             fits(architecture, writes, loaded.dictionary.d_output)
@@ -69,11 +76,24 @@ pub(super) fn baselines(
     Ok(made)
 }
 
+/// The dictionaries as they stand beside themselves: on a model with shuffled weights.
+pub(super) fn on_shuffled_model(
+    command: &Evaluate,
+    architecture: &Architecture,
+) -> anyhow::Result<Vec<Candidate>> {
+    let mut candidates = dictionaries(command, architecture)?;
+    for candidate in &mut candidates {
+        candidate.kind = CandidateKind::ShuffledModel;
+        candidate.name = format!("{}, shuffled model", candidate.name);
+    }
+    Ok(candidates)
+}
+
 /// What a baseline is called: by how many of its latents are active.
 fn name(kind: CandidateKind, l0: f64, latents: usize) -> String {
     let k = (l0.round() as usize).max(1);
     match kind {
-        CandidateKind::Dictionary => "dictionary".to_owned(),
+        CandidateKind::Dictionary | CandidateKind::ShuffledModel => "dictionary".to_owned(),
         CandidateKind::Coordinates => format!("coordinates, {k} largest"),
         CandidateKind::PrincipalComponents => format!("{k} principal components"),
         CandidateKind::RandomDictionary => format!("{latents} random directions, {k} largest"),

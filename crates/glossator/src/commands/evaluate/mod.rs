@@ -1,6 +1,7 @@
 //! `glossator evaluate`: how good dictionaries are, beside baselines, in one pass over text.
 
 mod candidates;
+mod explanations;
 mod page;
 mod pass;
 mod report;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use glossator_dictionary::evaluation::CandidateKind;
+use glossator_explain::explaining::Explainer;
 
 use crate::arguments::corpus::CorpusArgs;
 use crate::arguments::dictionary::Location;
@@ -25,7 +27,7 @@ use crate::output;
 /// next-token prediction changes when the reconstruction takes the place of the activations, against zero and mean
 /// ablation, and how many logits a single latent moves. With --label-field, also what single latents know of the kind of
 /// text. The same is measured of baselines that are as sparse: the coordinates of the hook point, principal
-/// components, and random directions. Every metric is defined in docs/concepts/dictionary-metrics.md; what is undefined
+/// components, and random directions; and of the dictionaries on the same model with shuffled weights. Every metric is defined in docs/concepts/dictionary-metrics.md; what is undefined
 /// is shown as – (null in JSON).
 #[derive(Args)]
 #[command(after_help = "\
@@ -71,8 +73,20 @@ pub(crate) struct Evaluate {
     /// Windows at most that are probed for labels
     #[arg(long, default_value_t = 4096, value_name = "N")]
     probe_windows: usize,
+    /// An atlas in which the dictionaries' features are recorded and explained: measures how well explanations predict where
+    /// features fire, and what the model loses when features are predicted instead of computed
+    #[arg(long, value_name = "DIR")]
+    atlas: Option<PathBuf>,
+    /// Whose explanations are measured, with --atlas
+    #[arg(
+        long = "explainer",
+        value_delimiter = ',',
+        default_value = "n2g,n2g+lookup,lookup",
+        value_name = "NAMES"
+    )]
+    explainers: Vec<Explainer>,
     /// What dictionaries are held against
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "coordinates,components,random")]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "coordinates,components,random,shuffled")]
     baselines: Vec<Baseline>,
     /// Number format of the model's matrix products; dictionaries are f32 always
     #[arg(long, value_enum, default_value_t = PrecisionArgument::Auto)]
@@ -94,6 +108,8 @@ enum Baseline {
     Components,
     /// Random directions
     Random,
+    /// The dictionaries on the same model with shuffled weights
+    Shuffled,
     /// No baseline
     None,
 }
@@ -104,7 +120,7 @@ impl Baseline {
             Self::Coordinates => Some(CandidateKind::Coordinates),
             Self::Components => Some(CandidateKind::PrincipalComponents),
             Self::Random => Some(CandidateKind::RandomDictionary),
-            Self::None => None,
+            Self::Shuffled | Self::None => None,
         }
     }
 }

@@ -13,8 +13,8 @@ use glossator_model::{Batch, HookPoint, Model};
 use indicatif::ProgressBar;
 
 use super::report::Report;
-use super::{Evaluate, candidates};
-use crate::arguments::model::load;
+use super::{Baseline, Evaluate, candidates, explanations};
+use crate::arguments::model::{load, load_shuffled};
 use crate::output;
 
 /// Logits of a batch, in values: 256 MiB, of which two sets are held at a time.
@@ -83,7 +83,8 @@ impl Prepared {
         let baselines = candidates::baselines(&command.baselines, &self.candidates, &calibrated)?;
         self.candidates.extend(baselines);
         let context = self.corpus.context();
-        Ok(Report {
+        let evaluations = self.evaluate(command, &means(&calibrated)?)?;
+        let mut report = Report {
             model: self.model.name().to_owned(),
             precision: format!("{:?}", self.model.precision()).to_lowercase(),
             corpus: self.corpus.report().fingerprint.clone(),
@@ -94,8 +95,22 @@ impl Prepared {
             positions: self.positions.rule(),
             definitions: super::report::definitions(),
             label_field: command.label_field.clone(),
-            evaluations: self.evaluate(command, &means(&calibrated)?)?,
-        })
+            evaluations,
+        };
+        if command.baselines.contains(&Baseline::Shuffled) {
+            output::note("the same on the model with shuffled weights");
+            let shuffled = self.with_shuffled_weights(command)?;
+            let calibrated = shuffled.calibrate(command)?;
+            report.evaluations.extend(shuffled.evaluate(command, &means(&calibrated)?)?);
+        }
+        Ok(report)
+    }
+
+    /// The dictionaries alone, on the same text, with a model that has learned nothing.
+    fn with_shuffled_weights(self, command: &Evaluate) -> anyhow::Result<Self> {
+        let model = load_shuffled(&command.model, command.precision)?;
+        let candidates = candidates::on_shuffled_model(command, model.architecture())?;
+        Ok(Self { model, candidates, ..self })
     }
 
     /// The pass over the windows after those of the calibration.
@@ -126,11 +141,27 @@ impl Prepared {
         bar.set_message("probing");
         let mut evaluations = evaluator.finish();
         let absorbed = self.absorption(command.absorption_words)?;
+        bar.set_message("explanations");
+        explanations::measure(
+            command,
+            &self.model,
+            &self.positions,
+            &self.candidates,
+            &|| self.explained_text(),
+            &mut evaluations,
+        )?;
         for (evaluation, absorption) in evaluations.iter_mut().zip(absorbed) {
             evaluation.absorption = absorption;
         }
         bar.finish_and_clear();
         Ok(evaluations)
+    }
+
+    /// For explanations: as much text of the calibration as losses are measured on, and that text.
+    fn explained_text(&self) -> [Vec<Batch>; 2] {
+        let calibrating = 0..self.calibration.min(self.with_losses);
+        let evaluated = self.calibration..self.calibration + self.with_losses;
+        [calibrating, evaluated].map(|ids| self.batches(ids).map(|ids| self.batch(ids)).collect())
     }
 
     /// Feature absorption on words after a fixed beginning.
@@ -143,7 +174,7 @@ impl Prepared {
     }
 
     fn calibrate(&self, command: &Evaluate) -> anyhow::Result<Calibrated> {
-        let covariance = command.baselines.contains(&super::Baseline::Components);
+        let covariance = command.baselines.contains(&Baseline::Components);
         let mut calibration = Calibration::new(&self.model, &self.positions, &self.candidates, covariance);
         let bar = bar(self.calibration * self.corpus.context(), "calibrating");
         for ids in self.batches(0..self.calibration) {

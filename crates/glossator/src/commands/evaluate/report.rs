@@ -30,7 +30,7 @@ pub(super) struct Report {
 }
 
 /// The definitions that are printed; E is the mean over the positions that count.
-const DEFINITIONS: [(&str, &str); 22] = [
+const DEFINITIONS: [(&str, &str); 25] = [
     ("l0", "mean number of latents that are not zero"),
     ("l1", "mean of Σ|fᵢ|, in the units of the dictionary's own latents"),
     ("mean_squared_error", "E‖x − x̂‖² / d"),
@@ -58,6 +58,12 @@ const DEFINITIONS: [(&str, &str); 22] = [
         "effective_share",
         "(Σ|Δ|)² / (Σ Δ²) / (T · V), Δ the change of the logits less its median at each of T = 16 positions when one active \
          latent is zeroed at the first",
+    ),
+    ("explanations.precision", "P(a > 0 | s > 0) of predicted s and true a, mean over explained latents"),
+    ("explanations.recall", "P(s > 0 | a > 0), mean over explained latents"),
+    (
+        "explanations.loss",
+        "with x̂ decoded from s · E[s a] / E[s²] where a latent is explained, and from a where it is not",
     ),
     (
         "probes.loss",

@@ -23,6 +23,9 @@ pub(super) fn tables(report: &Report) -> Vec<(&'static str, Table)> {
     if evaluations.iter().any(|evaluation| evaluation.probes.is_some()) {
         tables.push(("Probes of single latents for the kind of text", probes(evaluations)));
     }
+    if evaluations.iter().any(|evaluation| !evaluation.explanations.is_empty()) {
+        tables.push(("Latents predicted by their explanations", explanations(evaluations)));
+    }
     tables
 }
 
@@ -160,6 +163,38 @@ fn probes(evaluations: &[Evaluation]) -> Table {
     };
     let head = ["", "labels", "probe loss", "accuracy, k = 1", "k = 2", "k = 5"];
     Table::new(&head, evaluations.iter().filter_map(row).collect())
+}
+
+fn explanations(evaluations: &[Evaluation]) -> Table {
+    let head = [
+        "",
+        "explainer",
+        "explained",
+        "precision",
+        "recall",
+        "explained variance",
+        "spliced",
+        "increase",
+        "recovered, zero",
+        "recovered, mean",
+    ];
+    let rows = evaluations.iter().flat_map(|evaluation| {
+        evaluation.explanations.iter().map(move |e| {
+            let numbers = [
+                e.precision,
+                e.recall,
+                e.explained_variance,
+                e.loss.cross_entropy,
+                e.loss_increase,
+                e.loss_recovered_zero,
+                e.loss_recovered_mean,
+            ];
+            let cells = [e.explainer.clone(), e.explained.to_string()].into_iter().chain(numbers.map(number));
+            let name = format!("{} at {}", evaluation.name, evaluation.writes);
+            std::iter::once(name).chain(cells).collect()
+        })
+    });
+    Table::new(&head, rows.collect())
 }
 
 /// A row that begins with the candidate's name and place.

@@ -65,12 +65,21 @@ pub(crate) struct Record {
     /// Number format of matrix products
     #[arg(long, value_enum, default_value_t = PrecisionArgument::Auto)]
     precision: PrecisionArgument,
+    /// Leave the first N positions of each window out of everything that is counted; a begin-of-sequence token always is.
+    /// Models park attention at the first position, whatever its token, and units that only follow that would look well
+    /// explained
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    skip_first: u32,
     /// Fewest occurrences of a token that gets a mean activation per unit
     #[arg(long, default_value_t = 3, value_name = "N")]
     token_min_count: u64,
     /// Memory for the mean activations per token, in MiB: the most frequent tokens that fit are kept
     #[arg(long, default_value_t = 2048, value_name = "MIB")]
     token_table_memory: u64,
+    /// Memory for the correlations of each dictionary's features with the neurons of their layer, in MiB: 8 bytes for each
+    /// pair, or none are kept. They are kept where those neurons are recorded too
+    #[arg(long, default_value_t = 2048, value_name = "MIB")]
+    neuron_table_memory: u64,
     /// Refuse to start if recording would hold more memory than this, in MiB (the model comes on top)
     #[arg(long, value_name = "MIB")]
     memory_limit: Option<u64>,

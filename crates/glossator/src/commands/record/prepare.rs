@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, ensure};
 use glossator_atlas::{HookSummary, MemoryEstimate, RecordSettings, RunSummary, TokenSelection, WindowRow};
 use glossator_corpus::{Corpus, Shard};
-use glossator_model::{HookPoint, Model};
+use glossator_model::{Architecture, HookPoint, Model};
 
 use super::Record;
 use crate::arguments::model::load;
@@ -67,14 +67,34 @@ fn hooks(record: &Record, model: &Model) -> anyhow::Result<Vec<HookSummary>> {
     // Whether there are directions depends on the place in the block alone, and reading them is slow.
     let mut known = std::collections::HashMap::new();
     Ok(points
-        .into_iter()
-        .map(|hook| {
+        .iter()
+        .map(|&hook| {
             let directions = *known
                 .entry((hook.base().site(), hook.is_features()))
                 .or_insert_with(|| !hook.is_pairwise() && model.output_directions(hook).is_ok());
-            HookSummary { hook, units: hook.width(architecture) as u32, directions }
+            let neurons = neurons(hook, &points, record.neuron_table_memory << 20, architecture);
+            HookSummary { hook, units: hook.width(architecture) as u32, directions, neurons }
         })
         .collect())
+}
+
+/// The recorded neurons that the features of a hook point are compared with, if their sums fit into memory.
+fn neurons(
+    hook: HookPoint,
+    points: &[HookPoint],
+    memory: u64,
+    architecture: &Architecture,
+) -> Option<HookPoint> {
+    let neurons = HookSummary::neurons_of(hook).filter(|neurons| points.contains(neurons))?;
+    let needed = (hook.width(architecture) * neurons.width(architecture) * 8) as u64;
+    if needed > memory {
+        let mib = needed.div_ceil(1 << 20);
+        output::note(&format!(
+            "the neurons that {hook} is made of are left out: their correlations need --neuron-table-memory {mib}"
+        ));
+        return None;
+    }
+    Some(neurons)
 }
 
 fn settings(
@@ -84,12 +104,17 @@ fn settings(
     corpus: &Corpus,
     hooks: Vec<HookSummary>,
 ) -> anyhow::Result<RecordSettings> {
-    let ignored = u32::from(corpus.bos().is_some());
+    let ignored = record.skip_first.max(u32::from(corpus.bos().is_some()));
+    ensure!(
+        (ignored as usize) < corpus.context(),
+        "--skip-first {ignored} leaves nothing of windows of {} tokens",
+        corpus.context()
+    );
     let vocab_size = model.architecture().vocab_size.max(model.tokenizer()?.vocab_size());
     let mut token_counts = corpus.token_counts(record.batch_windows as usize, Shard::WHOLE);
     token_counts.resize(vocab_size, 0);
-    if let Some(bos) = corpus.bos() {
-        token_counts[bos as usize] -= corpus.len() as u64;
+    for window in corpus.batches(record.batch_windows as usize, Shard::WHOLE).flatten() {
+        window.tokens[..ignored as usize].iter().for_each(|token| token_counts[*token as usize] -= 1);
     }
     let units = hooks.iter().map(|hook| u64::from(hook.units)).sum();
     let selection =
@@ -108,6 +133,7 @@ fn settings(
             windows,
             tokens: windows * (corpus.context() as u64 - u64::from(ignored)),
             ignored_positions: ignored,
+            bos: corpus.bos(),
             seed: record.corpus.plan(Vec::new()).seed,
             dictionaries: Vec::new(),
         },
@@ -129,11 +155,13 @@ fn check_memory(settings: &RecordSettings, model: &Model, limit: Option<u64>) ->
         settings.kept_tokens.len(),
     ));
     output::note(&format!(
-        "memory: at most {} for the record (statistics {}, excerpts {}, token means {}), {} for the model",
+        "memory: at most {} for the record (statistics {}, excerpts {}, token means {}, products of features and neurons \
+         {}), {} for the model",
         mib(estimate.total()),
         mib(estimate.statistics),
         mib(estimate.excerpts),
         mib(estimate.token_table),
+        mib(estimate.products),
         mib(model.weight_bytes() as u64),
     ));
     ensure!(

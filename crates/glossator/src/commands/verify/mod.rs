@@ -1,7 +1,6 @@
 //! `glossator verify`: does a dictionary fit a model, as its files say it should be used?
 
 mod alternatives;
-mod hooks;
 mod reading;
 
 use std::path::PathBuf;
@@ -14,6 +13,7 @@ use glossator_model::HookPoint;
 use serde::Serialize;
 
 use crate::arguments::dictionary_file::{FormatArgument, described, open};
+use crate::arguments::hook_names;
 use crate::arguments::model::{PrecisionArgument, load};
 use crate::output;
 use alternatives::Convention;
@@ -92,12 +92,12 @@ impl Verify {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let (dictionary, _) = open(&self.dictionary, self.from)?;
         let model = load(&self.model, PrecisionArgument::F32)?;
-        let hook = hooks::resolve(self.hook, dictionary.metadata.hook.as_deref(), "--hook", &model)?;
+        let hook = hook_names::resolve(self.hook, dictionary.metadata.hook.as_deref(), "--hook", &model)?;
         let hook_out = match (self.hook_out, dictionary.metadata.hook_out.as_deref()) {
             (None, None) => hook,
-            (given, named) => hooks::resolve(given, named, "--hook-out", &model)?,
+            (given, named) => hook_names::resolve(given, named, "--hook-out", &model)?,
         };
-        hooks::check_width(&dictionary, hook, hook_out, &model)?;
+        hook_names::check_width(&dictionary, hook, hook_out, &model)?;
         let text = match &self.text_file {
             Some(path) => std::fs::read_to_string(path).with_context(|| path.display().to_string())?,
             None => TEXT.to_owned(),

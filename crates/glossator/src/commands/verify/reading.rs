@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 
 use glossator_dictionary::{Dictionary, Fit};
-use glossator_model::{Batch, HookPoint, Model, Run};
+use glossator_model::{Batch, BlockSite, HookPoint, Model, Run};
 
 use super::alternatives::Convention;
-use super::hooks::nearby;
 
 /// Tokens read in one piece.
 const WINDOW: usize = 128;
@@ -110,6 +109,22 @@ fn read(
         }
     }
     Ok(all)
+}
+
+/// Hook points of the same width nearby: the same place one layer away, and the other places of the layer.
+fn nearby(hook: HookPoint, model: &Model) -> Vec<HookPoint> {
+    use BlockSite as S;
+    let architecture = model.architecture();
+    let (Some(layer), Some(site)) = (hook.layer(), hook.site()) else { return Vec::new() };
+    let sites =
+        [S::ResidPre, S::ResidMid, S::ResidPost, S::AttnOut, S::MlpOut, S::Ln1Normalized, S::Ln2Normalized];
+    let here = sites.into_iter().map(|site| HookPoint::block(layer, site));
+    let beside = [layer.checked_sub(1), Some(layer + 1)].into_iter().flatten();
+    let beside = beside.map(|layer| HookPoint::block(layer, site));
+    here.chain(beside)
+        .filter(|other| *other != hook && other.exists_in(architecture))
+        .filter(|other| other.width(architecture) == hook.width(architecture))
+        .collect()
 }
 
 /// The slice of one attention head, where the dictionary is about one.

@@ -1,11 +1,11 @@
-//! The hook points of a dictionary, in the words of the program that wrote it.
+//! The hook points of a dictionary, in the words of the program that wrote it, and what fits there.
 
 use anyhow::{bail, ensure};
 use glossator_dictionary::Dictionary;
 use glossator_model::{BlockSite, HookPoint, Model};
 
 /// The hook point that is given, or else the one that the files name.
-pub(super) fn resolve(
+pub(crate) fn resolve(
     given: Option<HookPoint>,
     named: Option<&str>,
     flag: &str,
@@ -13,12 +13,7 @@ pub(super) fn resolve(
 ) -> anyhow::Result<HookPoint> {
     let hook = match (given, named) {
         (Some(hook), _) => hook,
-        (None, Some(name)) => match name.parse().ok().or_else(|| translate(name)) {
-            Some(hook) => hook,
-            None => {
-                bail!("the files call the hook point `{name}`, which is not known here: name it with {flag}")
-            }
-        },
+        (None, Some(name)) => find(name, flag)?,
         (None, None) => bail!("the files do not say which hook point this is about: name it with {flag}"),
     };
     ensure!(
@@ -26,6 +21,14 @@ pub(super) fn resolve(
         "the model has no hook point {hook}: name another with {flag}"
     );
     Ok(hook)
+}
+
+/// The hook point of a name: TransformerLens' own, or a module's of transformers or dictionary_learning.
+pub(crate) fn find(name: &str, flag: &str) -> anyhow::Result<HookPoint> {
+    match name.parse().ok().or_else(|| translate(name)) {
+        Some(hook) => Ok(hook),
+        None => bail!("the files call the hook point `{name}`, which is not known here: name it with {flag}"),
+    }
 }
 
 /// Module names of transformers (sparsify) and of dictionary_learning: `layers.3.mlp`, `mlp_out_layer_3`.
@@ -51,7 +54,7 @@ fn translate(name: &str) -> Option<HookPoint> {
 }
 
 /// Refuses a dictionary that cannot read these hook points at all.
-pub(super) fn check_width(
+pub(crate) fn check_width(
     dictionary: &Dictionary,
     hook: HookPoint,
     hook_out: HookPoint,
@@ -73,22 +76,6 @@ pub(super) fn check_width(
         );
     }
     Ok(())
-}
-
-/// Hook points of the same width nearby: the same place one layer away, and the other places of the layer.
-pub(super) fn nearby(hook: HookPoint, model: &Model) -> Vec<HookPoint> {
-    use BlockSite as S;
-    let architecture = model.architecture();
-    let (Some(layer), Some(site)) = (hook.layer(), hook.site()) else { return Vec::new() };
-    let sites =
-        [S::ResidPre, S::ResidMid, S::ResidPost, S::AttnOut, S::MlpOut, S::Ln1Normalized, S::Ln2Normalized];
-    let here = sites.into_iter().map(|site| HookPoint::block(layer, site));
-    let beside = [layer.checked_sub(1), Some(layer + 1)].into_iter().flatten();
-    let beside = beside.map(|layer| HookPoint::block(layer, site));
-    here.chain(beside)
-        .filter(|other| *other != hook && other.exists_in(architecture))
-        .filter(|other| other.width(architecture) == hook.width(architecture))
-        .collect()
 }
 
 #[cfg(test)]
