@@ -201,7 +201,8 @@ fn extremes(statistics: &mut UnitStatistics, rows: &[ExcerptRow]) {
 }
 
 fn manifest(run: &ForeignRun, context: usize) -> Manifest {
-    let hook = |&(hook, units): &(HookPoint, u32)| HookSummary { hook, units, directions: false };
+    let hook =
+        |&(hook, units): &(HookPoint, u32)| HookSummary { hook, units, directions: false, neurons: None };
     Manifest {
         schema_version: SCHEMA_VERSION,
         glossator: env!("CARGO_PKG_VERSION").to_owned(),
