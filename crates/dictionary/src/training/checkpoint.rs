@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::parameters::{Parameters, Tensor};
+use super::progress::Progress;
 use crate::error::DictionaryError;
 
 const MAGIC: &[u8; 8] = b"GLOSTRN1";
@@ -92,18 +93,19 @@ pub fn load_checkpoint<S: DeserializeOwned>(path: &Path) -> Result<(S, Vec<Vec<f
 }
 
 /// What [`Parameters`] hold beside their arrays.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ParametersState {
     d_input: usize,
     d_output: usize,
     latents: usize,
     steps: u64,
     idle_rows: Vec<u64>,
+    progress: Progress,
 }
 
 impl Parameters {
     /// Arrays of a set of parameters.
-    pub const ARRAYS: usize = 12;
+    pub const ARRAYS: usize = 3 * Self::TENSORS;
 
     /// What has to be saved beside [`Parameters::arrays`].
     pub fn state(&self) -> ParametersState {
@@ -113,53 +115,44 @@ impl Parameters {
             latents: self.latents,
             steps: self.steps,
             idle_rows: self.idle_rows.clone(),
+            progress: self.progress.clone(),
         }
     }
 
-    /// Weights and moments.
-    pub fn arrays(&self) -> [&[f32]; Self::ARRAYS] {
-        let Self { encoder: e, encoder_bias: eb, decoder: d, decoder_bias: db, .. } = self;
-        [
-            &e.weights,
-            &e.mean,
-            &e.square,
-            &eb.weights,
-            &eb.mean,
-            &eb.square,
-            &d.weights,
-            &d.mean,
-            &d.square,
-            &db.weights,
-            &db.mean,
-            &db.square,
-        ]
+    /// Weights and moments of every tensor.
+    pub fn arrays(&self) -> Vec<&[f32]> {
+        self.tensors().into_iter().flat_map(|t| [t.weights.as_slice(), &t.mean, &t.square]).collect()
     }
 
     /// Parameters as they were; `None` if the arrays do not fit the state.
     pub fn restore(state: ParametersState, arrays: Vec<Vec<f32>>) -> Option<Self> {
-        let ParametersState { d_input, d_output, latents, steps, idle_rows } = state;
+        let ParametersState { d_input, d_output, latents, steps, idle_rows, progress } = state;
         let mut arrays = arrays.into_iter();
-        let mut tensor = |length: Option<usize>| {
+        let mut tensor = |lengths: &[Option<usize>]| {
             let (weights, mean, square) = (arrays.next()?, arrays.next()?, arrays.next()?);
-            let fits = [&weights, &mean, &square].iter().all(|array| Some(array.len()) == length);
+            let length = weights.len();
+            let fits = lengths.contains(&Some(length)) && mean.len() == length && square.len() == length;
             fits.then_some(Tensor { weights, mean, square })
         };
-        let encoder = tensor(latents.checked_mul(d_input))?;
-        let encoder_bias = tensor(Some(latents))?;
-        let decoder = tensor(latents.checked_mul(d_output))?;
-        let decoder_bias = tensor(Some(d_output))?;
-        let fits = idle_rows.len() == latents && latents > 0 && d_input > 0 && d_output > 0;
-        fits.then_some(Self {
+        let each_or_none = [Some(latents), Some(0)];
+        let restored = Self {
+            encoder: tensor(&[latents.checked_mul(d_input)])?,
+            encoder_bias: tensor(&[Some(latents)])?,
+            decoder: tensor(&[latents.checked_mul(d_output)])?,
+            decoder_bias: tensor(&[Some(d_output)])?,
+            skip: tensor(&[d_output.checked_mul(d_input), Some(0)])?,
+            log_threshold: tensor(&each_or_none)?,
+            log_magnitude_scale: tensor(&each_or_none)?,
+            magnitude_bias: tensor(&each_or_none)?,
             d_input,
             d_output,
             latents,
-            encoder,
-            encoder_bias,
-            decoder,
-            decoder_bias,
             steps,
             idle_rows,
-        })
+            progress,
+        };
+        let fits = restored.idle_rows.len() == latents && latents > 0 && d_input > 0 && d_output > 0;
+        fits.then_some(restored)
     }
 }
 
@@ -172,7 +165,8 @@ mod tests {
     fn parameters_come_back_bit_for_bit() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("run.checkpoint");
-        let mut parameters = initialise(10, vec![0.5; 7], 3);
+        let mut parameters = initialise(10, vec![0.5; 7], 3).with_skip().with_gates();
+        parameters.progress.threshold = Some(0.1);
         parameters.encoder.mean[3] = f32::MIN_POSITIVE;
         parameters.idle_rows[2] = u64::MAX;
         parameters.steps = 9;

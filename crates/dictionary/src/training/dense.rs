@@ -14,6 +14,7 @@ use super::gradients::{LatentGradient, column_sums};
 use super::objective::{Objective, Recipe};
 use super::parameters::Parameters;
 use super::step::{StepReport, decoder_bias_gradient};
+use super::transposed::transposed;
 use super::update::{Update, add_scaled};
 
 /// Latents of a chunk.
@@ -339,22 +340,4 @@ impl ChunkGradients {
 
 fn decoder_row(parameters: &Parameters, latent: usize) -> &[f32] {
     &parameters.decoder.weights[latent * parameters.d_output..][..parameters.d_output]
-}
-
-/// `rows` `[rows, width]` as `[width, rows]`, in square blocks that fit the first-level cache.
-fn transposed(rows: &[f32], width: usize) -> Vec<f32> {
-    const BLOCK: usize = 32;
-    let count = rows.len() / width;
-    let mut out = vec![0.0; rows.len()];
-    out.par_chunks_mut(BLOCK * count).enumerate().for_each(|(strip, out)| {
-        let first_column = strip * BLOCK;
-        for first_row in (0..count).step_by(BLOCK) {
-            for (column, out) in out.chunks_exact_mut(count).enumerate() {
-                for row in first_row..count.min(first_row + BLOCK) {
-                    out[row] = rows[row * width + first_column + column];
-                }
-            }
-        }
-    });
-    out
 }

@@ -1,5 +1,6 @@
-//! Where training begins: random unit decoder rows, the encoder as their transpose (Gao et al. 2024, appendix A.1),
-//! and the decoder bias at the geometric median of the data (Bricken et al. 2023).
+//! Where training begins: random unit decoder rows, the encoder as their transpose (Gao et al. 2024, appendix A.1), or
+//! either by itself as PyTorch's linear layers begin (Bricken et al. 2023); and the decoder bias at the geometric median
+//! of the data.
 
 use glossator_kernels::sparse_coding::normalise;
 
@@ -20,6 +21,29 @@ pub fn initialise(latents: usize, decoder_bias: Vec<f32>, seed: u64) -> Paramete
         normalise(row);
     });
     Parameters::new(decoder.clone(), vec![0.0; latents], decoder, decoder_bias)
+}
+
+/// Fresh parameters as two linear layers of PyTorch, with decoder rows scaled to norm 1 after: uniform on ±1 / √n, with n
+/// the width of what a layer reads (Kaiming-uniform with a = √5). Encoder biases too; `decoder_bias` `[d_output]` is
+/// given.
+///
+/// # Panics
+/// If a size is 0.
+pub fn kaiming(latents: usize, d_input: usize, decoder_bias: Vec<f32>, seed: u64) -> Parameters {
+    let d_output = decoder_bias.len();
+    assert!(latents > 0 && d_input > 0 && d_output > 0, "initialise: empty dictionary");
+    let mut random = Random::new(seed);
+    let mut uniform = |count: usize, reads: usize| -> Vec<f32> {
+        let bound = 1.0 / (reads as f64).sqrt();
+        (0..count).map(|_| (bound * (2.0 * random.uniform() - 1.0)) as f32).collect()
+    };
+    let encoder = uniform(latents * d_input, d_input);
+    let encoder_bias = uniform(latents, d_input);
+    let mut decoder = uniform(latents * d_output, latents);
+    decoder.chunks_exact_mut(d_output).for_each(|row| {
+        normalise(row);
+    });
+    Parameters::new(encoder, encoder_bias, decoder, decoder_bias)
 }
 
 /// The point `[width]` whose summed distance to `rows` `[rows, width]` is least, by Weiszfeld's iteration
@@ -73,6 +97,16 @@ mod tests {
         assert!((median[0] - 0.5).abs() < 0.3 && (median[1] - 0.5).abs() < 0.3, "{median:?}");
         let equal = geometric_median(&[2.0; 6], 2);
         assert_eq!(equal, [2.0, 2.0]);
+    }
+
+    #[test]
+    fn kaiming_rows_are_bounded_and_decoder_rows_unit() {
+        let a = kaiming(20, 9, vec![0.5; 4], 1);
+        assert!(a.encoder.weights.iter().chain(&a.encoder_bias.weights).all(|w| w.abs() <= 1.0 / 3.0));
+        assert!(a.encoder.weights.iter().any(|w| w.abs() > 0.3));
+        for row in a.decoder.weights.chunks_exact(4) {
+            assert!((row.iter().map(|v| v * v).sum::<f32>() - 1.0).abs() < 1e-5);
+        }
     }
 
     #[test]

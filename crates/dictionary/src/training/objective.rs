@@ -12,6 +12,10 @@
 use glossator_kernels::Precision;
 use glossator_kernels::sparse_coding::Adam;
 
+use super::jump_relu::JumpRelu;
+use super::matryoshka::Prefixes;
+use super::p_annealing::Annealing;
+
 /// The sparsity that is asked for, and its loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Objective {
@@ -30,6 +34,65 @@ pub enum Objective {
         /// Whether each latent counts by the norm of its decoder row.
         by_decoder_norm: bool,
     },
+    /// TopK with a second reconstruction from 4 k latents, which weighs an eighth (Gao et al. 2024, section 5.1).
+    MultiTopK {
+        /// Latents that are kept for each row.
+        k: usize,
+        /// Revives dead latents.
+        auxiliary: Option<Auxiliary>,
+    },
+    /// f = the k · B largest max(z, 0) of a batch (Bussmann et al. 2024).
+    BatchTopK {
+        /// Latents that are kept for each row on average.
+        k: usize,
+        /// Revives dead latents.
+        auxiliary: Option<Auxiliary>,
+    },
+    /// BatchTopK whose prefixes reconstruct by themselves (Bussmann et al. 2025).
+    Matryoshka {
+        /// Latents that are kept for each row on average.
+        k: usize,
+        /// Where the prefixes end.
+        prefixes: Prefixes,
+        /// Revives dead latents.
+        auxiliary: Option<Auxiliary>,
+    },
+    /// f = max(z, 0), with λ Σ fᵢᵖ added to the loss of a row, and p falling (Karvonen et al. 2024).
+    PAnnealing(Annealing),
+    /// f = z H(z − θ) with thresholds that are learned (Rajamanoharan et al. 2024, arXiv 2407.14435).
+    JumpRelu(JumpRelu),
+    /// A gate decides which latents are active (Rajamanoharan et al. 2024, arXiv 2404.16014), with λ Σ max(gᵢ, 0) added
+    /// to the loss of a row.
+    Gated {
+        /// λ.
+        coefficient: f32,
+    },
+}
+
+impl Objective {
+    /// The loss of dead latents.
+    pub(super) fn auxiliary(&self) -> Option<Auxiliary> {
+        match *self {
+            Self::TopK { auxiliary, .. }
+            | Self::MultiTopK { auxiliary, .. }
+            | Self::BatchTopK { auxiliary, .. }
+            | Self::Matryoshka { auxiliary, .. } => auxiliary,
+            Self::L1 { .. } | Self::PAnnealing(_) | Self::JumpRelu(_) | Self::Gated { .. } => None,
+        }
+    }
+
+    /// The same with its sparsity penalty multiplied.
+    #[must_use]
+    pub(super) fn penalised(mut self, factor: f32) -> Self {
+        match &mut self {
+            Self::L1 { coefficient, .. } | Self::Gated { coefficient } => *coefficient *= factor,
+            Self::PAnnealing(annealing) => annealing.coefficient *= factor,
+            Self::JumpRelu(jump) => jump.coefficient *= factor,
+            Self::TopK { .. } | Self::MultiTopK { .. } | Self::BatchTopK { .. } | Self::Matryoshka { .. } => {
+            }
+        }
+        self
+    }
 }
 
 /// The auxiliary loss: α · ‖ê − (y − x̂)‖² / variance of y − x̂ over the batch, where ê decodes the `k` largest positive

@@ -2,6 +2,8 @@
 
 use glossator_kernels::sparse_coding::{AdamStep, Moments};
 
+use super::progress::Progress;
+
 /// Weights and their moments, each of the same length.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tensor {
@@ -81,6 +83,16 @@ pub struct Parameters {
     pub decoder: Tensor,
     /// b_d `[d_output]`.
     pub decoder_bias: Tensor,
+    /// S `[d_output, d_input]`; empty without a skip connection.
+    pub skip: Tensor,
+    /// t `[latents]`, of JumpReLU only: thresholds are eᵗ.
+    pub log_threshold: Tensor,
+    /// r `[latents]`, of gated dictionaries only.
+    pub log_magnitude_scale: Tensor,
+    /// b_mag `[latents]`, of gated dictionaries only.
+    pub magnitude_bias: Tensor,
+    /// What else goes from step to step.
+    pub progress: Progress,
     /// Steps made.
     pub steps: u64,
     /// `[latents]`: rows since each latent fired last.
@@ -117,8 +129,63 @@ impl Parameters {
             decoder_bias: decoder_bias.into(),
             steps: 0,
             idle_rows: vec![0; latents],
+            ..Self::default()
         }
     }
+
+    /// With a skip connection that is 0 at first.
+    #[must_use]
+    pub fn with_skip(self) -> Self {
+        Self { skip: vec![0.0; self.d_output * self.d_input].into(), ..self }
+    }
+
+    /// With thresholds for JumpReLU, all the same at first.
+    ///
+    /// # Panics
+    /// Unless `threshold` is above 0.
+    #[must_use]
+    pub fn with_thresholds(self, threshold: f32) -> Self {
+        assert!(threshold > 0.0, "parameters: a threshold of {threshold} has no logarithm");
+        Self { log_threshold: vec![threshold.ln(); self.latents].into(), ..self }
+    }
+
+    /// With gates whose magnitudes are at first what the gates read.
+    #[must_use]
+    pub fn with_gates(self) -> Self {
+        let zeros = || vec![0.0; self.latents].into();
+        Self { log_magnitude_scale: zeros(), magnitude_bias: zeros(), ..self }
+    }
+
+    /// Every tensor, in the order of checkpoints.
+    pub fn tensors(&self) -> [&Tensor; Self::TENSORS] {
+        [
+            &self.encoder,
+            &self.encoder_bias,
+            &self.decoder,
+            &self.decoder_bias,
+            &self.skip,
+            &self.log_threshold,
+            &self.log_magnitude_scale,
+            &self.magnitude_bias,
+        ]
+    }
+
+    /// The same, for writing.
+    pub(super) fn tensors_mut(&mut self) -> [&mut Tensor; Self::TENSORS] {
+        [
+            &mut self.encoder,
+            &mut self.encoder_bias,
+            &mut self.decoder,
+            &mut self.decoder_bias,
+            &mut self.skip,
+            &mut self.log_threshold,
+            &mut self.log_magnitude_scale,
+            &mut self.magnitude_bias,
+        ]
+    }
+
+    /// The number of tensors.
+    pub const TENSORS: usize = 8;
 
     /// All latents in chunks of `size`, and the decoder bias.
     pub(super) fn latent_chunks(&mut self, size: usize) -> Vec<LatentChunk<'_>> {
@@ -154,7 +221,6 @@ impl Parameters {
 
     /// Memory of weights and moments, in bytes.
     pub fn bytes(&self) -> usize {
-        let tensors = [&self.encoder, &self.encoder_bias, &self.decoder, &self.decoder_bias];
-        tensors.iter().map(|t| 3 * size_of::<f32>() * t.weights.len()).sum()
+        self.tensors().iter().map(|t| 3 * size_of::<f32>() * t.weights.len()).sum()
     }
 }

@@ -42,6 +42,7 @@ fn forward(recipe: &Recipe, p: &Parameters, batch: Batch<'_>) -> Forward {
         let latents = match recipe.objective {
             Objective::TopK { k, .. } => largest(&pre, k, |_| true),
             Objective::L1 { .. } => pre.iter().map(|z| z.max(0.0)).collect(),
+            _ => unimplemented!("the others are held against `variants` and PyTorch"),
         };
         let mut error = decode(&latents, &decoder, p.d_output);
         for ((error, bias), y) in error.iter_mut().zip(&decoder_bias).zip(y) {
@@ -117,6 +118,7 @@ pub(super) fn gradients(recipe: &Recipe, p: &mut Parameters, batch: Batch<'_>) -
         Objective::L1 { coefficient, by_decoder_norm } => {
             penalise(recipe, p, &pass, f64::from(coefficient) / rows as f64, by_decoder_norm, &mut result);
         }
+        _ => {}
     }
     result
 }

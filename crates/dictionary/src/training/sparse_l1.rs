@@ -189,7 +189,7 @@ impl SparseL1 {
         let gradients = Gradients { inputs, sources: &sources, along_decoder: along_decoder.as_deref() };
         let (bias, _) = column_sums(&self.code.errors, d_output);
         let bias: Vec<f64> = bias.iter().map(|sum| sum * f64::from(scale)).collect();
-        apply(recipe, parameters, gradients, &bias, update)
+        apply(recipe, parameters, gradients, &bias, None, update)
     }
 }
 

@@ -13,12 +13,14 @@ pub struct EventFile {
 }
 
 impl EventFile {
-    /// Opens `path` for appending; a new file gets the version event that readers look for.
+    /// Opens `path` for appending after its first `keep` bytes; what comes after them is taken away. A file that is empty
+    /// then gets the version event that readers look for.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn append(path: &Path) -> io::Result<Self> {
+    pub fn open(path: &Path, keep: u64) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
+        file.set_len(keep.min(file.metadata()?.len()))?;
         let mut events = Self { file };
         if events.file.metadata()?.len() == 0 {
             let mut event = wall_time();
@@ -27,6 +29,14 @@ impl EventFile {
             events.record(&event)?;
         }
         Ok(events)
+    }
+
+    /// The length of the file.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn bytes(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
     }
 
     /// Writes scalars at a step.
@@ -111,8 +121,12 @@ mod tests {
     fn records_are_framed() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("events.out.tfevents.0");
-        EventFile::append(&path).unwrap().scalars(300, &[("loss", 0.5)]).unwrap();
-        EventFile::append(&path).unwrap().scalars(301, &[("loss", 0.25), ("l0", 32.0)]).unwrap();
+        let mut events = EventFile::open(&path, 0).unwrap();
+        events.scalars(300, &[("loss", 0.5)]).unwrap();
+        let keep = events.bytes().unwrap();
+        // Written again after a run was resumed.
+        events.scalars(301, &[("loss", 7.0)]).unwrap();
+        EventFile::open(&path, keep).unwrap().scalars(301, &[("loss", 0.25), ("l0", 32.0)]).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         let mut rest = bytes.as_slice();
         let mut records = Vec::new();

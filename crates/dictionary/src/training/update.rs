@@ -4,7 +4,7 @@ use glossator_kernels::sparse_coding::{AdamStep, normalise, remove_parallel};
 use rayon::prelude::*;
 
 use super::gradients::{Gradients, LatentGradient};
-use super::parameters::{LatentChunk, Parameters};
+use super::parameters::{LatentChunk, Parameters, Tensor};
 
 /// Latents that one task updates.
 const CHUNK: usize = 64;
@@ -40,6 +40,22 @@ impl Update {
     pub(super) fn decoder_bias(&self, parameters: &mut Parameters, gradient: &mut [f32]) {
         self.clip(gradient);
         parameters.decoder_bias.all().apply(&self.adam, gradient);
+    }
+
+    /// Updates a tensor that has no constraint.
+    pub(super) fn tensor(&self, tensor: &mut Tensor, gradient: &mut [f32]) {
+        self.clip(gradient);
+        tensor.all().apply(&self.adam, gradient);
+    }
+
+    /// Updates the variant's own parameters of all latents: thresholds, or the gate's scales and biases.
+    pub(super) fn own(&self, parameters: &mut Parameters, [mut first, mut second]: [Vec<f32>; 2]) {
+        if !parameters.log_threshold.weights.is_empty() {
+            self.tensor(&mut parameters.log_threshold, &mut first);
+        } else if !parameters.log_magnitude_scale.weights.is_empty() {
+            self.tensor(&mut parameters.log_magnitude_scale, &mut first);
+            self.tensor(&mut parameters.magnitude_bias, &mut second);
+        }
     }
 
     fn clip(&self, gradient: &mut [f32]) {

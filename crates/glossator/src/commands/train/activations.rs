@@ -6,7 +6,8 @@ use anyhow::{Context, bail, ensure};
 use glossator_corpus::Window;
 use glossator_model::{Activation, Architecture, Batch, HookPoint, Model, Run, Tokenizer};
 
-use super::run_file::{DictionaryEntry, RunFile};
+use super::entry::DictionaryEntry;
+use super::run_file::RunFile;
 
 /// Columns of a joint row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +26,13 @@ pub(super) struct JointRows {
 }
 
 impl JointRows {
-    /// The hook points of all dictionaries.
-    pub(super) fn new(run: &RunFile, architecture: &Architecture) -> anyhow::Result<Self> {
-        let mut hooks: Vec<HookPoint> = Vec::new();
+    /// The hook points of all dictionaries, after those that a cache holds anyway.
+    pub(super) fn new(
+        run: &RunFile,
+        architecture: &Architecture,
+        cached: Vec<HookPoint>,
+    ) -> anyhow::Result<Self> {
+        let mut hooks = cached;
         for entry in &run.dictionary {
             for name in [Some(&entry.hook), entry.target_hook.as_ref()].into_iter().flatten() {
                 let hook: HookPoint = name.parse().with_context(|| entry.name.clone())?;
@@ -43,6 +48,11 @@ impl JointRows {
             starts.push(starts[starts.len() - 1] + hook.width(architecture));
         }
         Ok(Self { hooks, starts, skip_first: run.skip_first, skip_special: run.skip_special })
+    }
+
+    /// The hook points, in the order of their columns.
+    pub(super) fn hooks(&self) -> &[HookPoint] {
+        &self.hooks
     }
 
     /// The width of a joint row.

@@ -1,48 +1,34 @@
 //! One dictionary of a run: its columns, normalisation, recipe, weights and metrics.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use glossator_dictionary::formats::Format;
 use glossator_dictionary::training::{
-    Auxiliary, Batch, EventFile, Objective, Parameters, ParametersState, Recipe, Schedule, StepReport,
-    Trainer, geometric_median, initialise,
+    Batch, Parameters, ParametersState, Random, Schedule, StepReport, Trainer, WeightAverage, resample,
 };
-use glossator_dictionary::{Metadata, Normalisation};
+use glossator_dictionary::{Dictionary, DictionaryError, Metadata, Normalisation};
 use glossator_kernels::Precision;
-use glossator_kernels::sparse_coding::Adam;
 use serde::{Deserialize, Serialize};
 
 use super::activations::Columns;
-use super::run_file::{DictionaryEntry, NormalisationEntry, Variant};
+use super::entry::{DictionaryEntry, NormalisationEntry};
+use super::metrics::{Metrics, MetricsFiles, Written};
+use super::recipe::{self, Setting};
 
 /// Rows that the geometric median, the scale and the variance are taken from.
 const SAMPLE: usize = 8192;
+/// Formats that a dictionary is saved in: the first that can say what it computes.
+const FORMATS: [Format; 2] = [Format::SaeLens, Format::Sparsify];
 
 /// What a learner is made of beside its arrays.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct LearnerState {
     parameters: ParametersState,
     normalisation: Normalisation,
-    /// Of the metrics file, as of the last checkpoint.
-    metrics_bytes: u64,
+    written: Written,
     target_variance: f32,
-}
-
-/// One line of the metrics file.
-#[derive(Serialize)]
-struct Metrics {
-    step: u64,
-    rows: u64,
-    loss: f64,
-    squared_error: f64,
-    explained_variance: f64,
-    l0: f64,
-    extra_loss: f64,
-    dead_share: f64,
-    learning_rate: f64,
 }
 
 /// A dictionary in training.
@@ -53,10 +39,10 @@ pub(super) struct Learner {
     normalisation: Normalisation,
     schedule: Schedule,
     pub(super) parameters: Parameters,
+    average: Option<WeightAverage>,
     trainer: Trainer,
-    directory: PathBuf,
-    metrics: File,
-    events: EventFile,
+    pub(super) directory: PathBuf,
+    metrics: MetricsFiles,
     inputs: Vec<f32>,
     targets: Vec<f32>,
     pub(super) last: StepReport,
@@ -67,7 +53,16 @@ pub(super) struct Shared<'a> {
     pub(super) out: &'a Path,
     pub(super) precision: Precision,
     pub(super) steps: u64,
+    /// Rows of a step.
+    pub(super) batch: usize,
     pub(super) width: usize,
+}
+
+/// What a learner begins or goes on with.
+struct Origin {
+    normalisation: Normalisation,
+    variance: f32,
+    written: Written,
 }
 
 impl Learner {
@@ -79,194 +74,215 @@ impl Learner {
         shared: &Shared<'_>,
     ) -> anyhow::Result<Self> {
         let rows = &rows[..rows.len().min(SAMPLE * shared.width)];
-        let scale = |columns: Columns| {
-            let squares: f64 =
-                rows.chunks_exact(shared.width).map(|row| squared_norm(part(row, columns))).sum();
+        let scale = |norm: f64| {
+            let squares: f64 = rows.chunks_exact(shared.width).map(|row| squared_norm(part(row, read))).sum();
             let mean = squares / (rows.len() / shared.width) as f64;
-            (columns.count as f64 / mean).sqrt() as f32
+            let scale = (norm / mean).sqrt() as f32;
+            ensure!(
+                scale.is_finite() && scale > 0.0,
+                "{}: the activations of {} have a mean squared norm of {mean}, which cannot be scaled",
+                entry.name,
+                entry.hook
+            );
+            Ok(Normalisation::Scale(scale))
         };
         let normalisation = match entry.normalisation {
             NormalisationEntry::None => Normalisation::None,
-            NormalisationEntry::Scale => Normalisation::Scale(scale(read)),
+            NormalisationEntry::Scale => scale(read.count as f64)?,
+            NormalisationEntry::Unit => scale(1.0)?,
             NormalisationEntry::LayerNorm => Normalisation::LayerNorm { epsilon: 1e-5 },
         };
         let (mut inputs, mut targets) = (Vec::new(), Vec::new());
         normalise(rows, shared.width, read, target, normalisation, &mut inputs, &mut targets);
-        let latents = entry.latents.or(entry.expansion.map(|e| e * read.count)).unwrap_or(read.count);
-        let bias = geometric_median(&targets, target.count);
         let variance = variance(&targets, target.count);
-        let parameters = if read == target {
-            initialise(latents, bias, entry.seed)
-        } else {
-            let encoder = initialise(latents, vec![0.0; read.count], entry.seed).encoder.weights;
-            let decoder = initialise(latents, bias.clone(), entry.seed ^ 1).decoder.weights;
-            Parameters::new(encoder, vec![0.0; latents], decoder, bias)
-        };
-        Self::assemble(entry, [read, target], normalisation, variance, parameters, 0, shared)
+        ensure!(variance > 0.0, "{}: all activations of {} are the same", entry.name, entry.hook);
+        let setting = setting(entry, [read, target], variance, shared);
+        let parameters = recipe::begin(entry, &setting, &targets);
+        let origin = Origin { normalisation, variance, written: Written::default() };
+        let learner = Self::assemble(entry, [read, target], origin, parameters, shared)?;
+        learner.check_format()?;
+        Ok(learner)
     }
 
-    /// A learner as it was.
+    /// A learner as it was, with as many of `arrays` as it has.
     pub(super) fn resume(
         entry: &DictionaryEntry,
         columns: [Columns; 2],
         state: LearnerState,
-        arrays: Vec<Vec<f32>>,
+        arrays: &mut impl Iterator<Item = Vec<f32>>,
         shared: &Shared<'_>,
     ) -> anyhow::Result<Self> {
-        let LearnerState { parameters, normalisation, metrics_bytes, target_variance } = state;
-        let parameters = Parameters::restore(parameters, arrays)
-            .with_context(|| format!("{}: the checkpoint contradicts itself", entry.name))?;
-        Self::assemble(entry, columns, normalisation, target_variance, parameters, metrics_bytes, shared)
+        let LearnerState { parameters, normalisation, written, target_variance } = state;
+        let contradiction = || format!("{}: the checkpoint contradicts itself", entry.name);
+        let own = arrays.take(Parameters::ARRAYS).collect();
+        let parameters = Parameters::restore(parameters, own).with_context(contradiction)?;
+        let origin = Origin { normalisation, variance: target_variance, written };
+        let mut learner = Self::assemble(entry, columns, origin, parameters, shared)?;
+        if let Some(decay) = entry.average {
+            let sums = arrays.take(Parameters::TENSORS).collect();
+            let average = WeightAverage::restore(decay, &learner.parameters, sums);
+            learner.average = Some(average.with_context(contradiction)?);
+        }
+        Ok(learner)
     }
 
     fn assemble(
         entry: &DictionaryEntry,
-        [read, target]: [Columns; 2],
-        normalisation: Normalisation,
-        variance: f32,
+        columns: [Columns; 2],
+        origin: Origin,
         parameters: Parameters,
-        metrics_bytes: u64,
         shared: &Shared<'_>,
     ) -> anyhow::Result<Self> {
         let directory = shared.out.join(&entry.name);
         fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
-        let path = directory.join("metrics.jsonl");
-        let metrics = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .with_context(|| format!("cannot open {}", path.display()))?;
-        // Lines after the checkpoint are written again.
-        metrics.set_len(metrics_bytes.min(metrics.metadata()?.len()))?;
-        let events = EventFile::append(&directory.join("events.out.tfevents.0"))?;
-        let recipe = recipe(entry, read, target, variance, shared.precision);
-        let schedule = Schedule {
-            steps: shared.steps,
-            warm_up: entry.warm_up,
-            decay: entry.decay.unwrap_or(shared.steps / 5),
-        };
+        let metrics = MetricsFiles::open(&directory, origin.written)?;
+        let recipe = recipe::recipe(entry, &setting(entry, columns, origin.variance, shared))?;
+        let [read, target] = columns;
         Ok(Self {
             entry: entry.clone(),
             read,
             target,
-            normalisation,
-            schedule,
+            normalisation: origin.normalisation,
+            schedule: recipe::schedule(entry, shared.steps),
+            average: entry.average.map(|decay| WeightAverage::new(decay, &parameters)),
             parameters,
             trainer: Trainer::new(recipe),
             directory,
             metrics,
-            events,
             inputs: Vec::new(),
             targets: Vec::new(),
             last: StepReport::default(),
         })
     }
 
-    /// What has to be saved beside the parameters' arrays.
+    /// What has to be saved beside the arrays.
     pub(super) fn state(&self) -> anyhow::Result<LearnerState> {
         Ok(LearnerState {
             parameters: self.parameters.state(),
             normalisation: self.normalisation,
-            metrics_bytes: self.metrics.metadata()?.len(),
+            written: self.metrics.written()?,
             target_variance: self.trainer.recipe().target_variance,
         })
     }
 
-    /// One step on joint rows.
-    pub(super) fn step(&mut self, rows: &[f32], width: usize) -> anyhow::Result<()> {
-        normalise(
-            rows,
-            width,
-            self.read,
-            self.target,
-            self.normalisation,
-            &mut self.inputs,
-            &mut self.targets,
-        );
-        let latents = self.parameters.latents as f64;
-        let rate = self.entry.learning_rate.unwrap_or(1e-4 * (32_768.0 / latents).sqrt());
-        let rate = rate * self.schedule.factor(self.parameters.steps + 1);
-        let transcodes = self.read != self.target;
-        let targets = if transcodes { &self.targets } else { &self.inputs };
-        let batch = Batch { inputs: &self.inputs, targets };
-        let report = self.trainer.step(&mut self.parameters, batch, rate);
-        let step = self.parameters.steps;
+    /// Weights, moments and averages.
+    pub(super) fn arrays(&self) -> Vec<&[f32]> {
+        let mut arrays = self.parameters.arrays();
+        arrays.extend(self.average.iter().flat_map(WeightAverage::arrays));
+        arrays
+    }
+
+    /// One step on joint rows `rows`; `buffered` are those that wait.
+    pub(super) fn step(&mut self, rows: &[f32], buffered: &[f32], shared: &Shared<'_>) -> anyhow::Result<()> {
+        let resampled = self.resample(buffered, shared);
+        let width = shared.width;
+        let (read, target, normalisation) = (self.read, self.target, self.normalisation);
+        normalise(rows, width, read, target, normalisation, &mut self.inputs, &mut self.targets);
+        let step = self.parameters.steps + 1;
+        if !self.inputs.iter().all(|x| x.is_finite()) {
+            let name = &self.entry.name;
+            bail!("{name}: the batch of step {step} holds activations that are not finite numbers");
+        }
+        let latents = self.parameters.latents;
+        let rate = recipe::learning_rate(&self.entry, latents) * self.schedule.factor(step);
+        let warm_up = self.entry.penalty_warm_up;
+        let risen = if warm_up == 0 { 1.0 } else { (step as f64 / warm_up as f64).min(1.0) };
+        self.trainer.scale_penalty(risen as f32);
+        let targets = if self.entry.transcodes() { &self.targets } else { &self.inputs };
+        let mut report =
+            self.trainer.step(&mut self.parameters, Batch { inputs: &self.inputs, targets }, rate);
         if !report.loss.is_finite() {
             bail!("{}: the loss of step {step} is {}", self.entry.name, report.loss);
         }
-        let metrics = Metrics {
+        if let Some(average) = &mut self.average {
+            average.update(&self.parameters);
+        }
+        report.dead = self.parameters.idle_for(self.entry.dead_after).len();
+        self.metrics.write(&Metrics {
             step,
-            rows: step * (rows.len() / width) as u64,
+            rows: step * shared.batch as u64,
             loss: report.loss,
             squared_error: report.squared_error,
-            explained_variance: report.explained_variance,
+            explained_variance: Some(report.explained_variance).filter(|value| value.is_finite()),
             l0: report.l0,
             extra_loss: report.extra_loss,
-            dead_share: report.dead as f64 / latents,
+            dead_share: report.dead as f64 / latents as f64,
             learning_rate: rate,
-        };
-        writeln!(self.metrics, "{}", serde_json::to_string(&metrics)?)?;
-        self.events.scalars(
-            step,
-            &[
-                ("loss", metrics.loss),
-                ("explained_variance", metrics.explained_variance),
-                ("l0", metrics.l0),
-                ("dead_share", metrics.dead_share),
-                ("learning_rate", metrics.learning_rate),
-            ],
-        )?;
+            resampled,
+        })?;
         self.last = report;
         Ok(())
     }
 
-    /// Writes the dictionary.
-    pub(super) fn finish(&self, metadata: Metadata) -> anyhow::Result<PathBuf> {
-        let dictionary = self.parameters.dictionary(self.trainer.recipe(), self.normalisation, metadata);
-        let path = self.directory.join("dictionary");
-        Format::SaeLens.write(&dictionary, &path)?;
-        Ok(path)
+    /// Lets dead latents begin anew, after the steps that the entry names.
+    fn resample(&mut self, buffered: &[f32], shared: &Shared<'_>) -> usize {
+        let (entry, steps) = (&self.entry, self.parameters.steps);
+        if !entry.resample_at.contains(&steps) || buffered.is_empty() {
+            return 0;
+        }
+        let window = entry.resample_window.unwrap_or(entry.resample_at[0] / 2).max(1);
+        let dead = self.parameters.idle_for(window * shared.batch as u64);
+        // The buffer's rows are in no order that means anything.
+        let rows = &buffered[..buffered.len().min(entry.resample_rows.saturating_mul(shared.width))];
+        let (mut inputs, mut targets) = (Vec::new(), Vec::new());
+        let (read, target, normalisation) = (self.read, self.target, self.normalisation);
+        normalise(rows, shared.width, read, target, normalisation, &mut inputs, &mut targets);
+        let batch = Batch { inputs: &inputs, targets: &targets };
+        let mut random = Random::new(entry.seed ^ steps.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        resample(&mut self.parameters, self.trainer.recipe(), batch, &dead, &mut random)
+    }
+
+    /// The dictionary as it is now.
+    pub(super) fn dictionary(&self, metadata: Metadata) -> Dictionary {
+        let averaged = self.average.as_ref().filter(|_| self.parameters.steps > 0);
+        let averaged = averaged.map(|average| average.averaged(&self.parameters));
+        let parameters = averaged.as_ref().unwrap_or(&self.parameters);
+        parameters.dictionary(self.trainer.recipe(), self.normalisation, metadata)
+    }
+
+    /// Writes a dictionary of this learner to its directory.
+    pub(super) fn save(&self, dictionary: &Dictionary) -> anyhow::Result<PathBuf> {
+        self.write(dictionary, "dictionary")
+    }
+
+    /// Refuses what no format could keep, before hours are spent on it.
+    fn check_format(&self) -> anyhow::Result<()> {
+        let (hook, hook_out) = (Some(self.entry.hook.clone()), self.entry.target_hook.clone());
+        let metadata = Metadata { hook, hook_out, ..Metadata::default() };
+        let path = self.write(&self.dictionary(metadata), "trial")?;
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.with_context(|| format!("cannot remove {}", path.display()))
+    }
+
+    /// Writes a dictionary in the first format that can say what it computes.
+    fn write(&self, dictionary: &Dictionary, name: &str) -> anyhow::Result<PathBuf> {
+        for format in FORMATS {
+            let path = self.directory.join(name);
+            match format.write(dictionary, &path) {
+                Ok(()) => return Ok(path),
+                Err(DictionaryError::Unsupported { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        bail!(
+            "{}: no format keeps a dictionary of this variant between these hook points, normalised like this",
+            self.entry.name
+        )
     }
 }
 
-/// The recipe of an entry, with the constants of its publication.
-fn recipe(
+fn setting(
     entry: &DictionaryEntry,
-    read: Columns,
-    target: Columns,
+    [read, target]: [Columns; 2],
     variance: f32,
-    precision: Precision,
-) -> Recipe {
-    let d = target.count as f32;
-    let l1 = |by_decoder_norm| Objective::L1 { coefficient: entry.l1.unwrap_or(0.0), by_decoder_norm };
-    let (objective, target_variance) = match entry.variant {
-        Variant::TopK => {
-            let largest_power = 1 << (target.count / 2).max(1).ilog2();
-            let auxiliary_k = entry.auxiliary_k.unwrap_or(largest_power);
-            let auxiliary = Auxiliary {
-                k: auxiliary_k,
-                coefficient: entry.auxiliary_coefficient,
-                dead_after: entry.dead_after,
-            };
-            let auxiliary = (auxiliary_k > 0).then_some(auxiliary);
-            (Objective::TopK { k: entry.k.unwrap_or(1), auxiliary }, variance)
-        }
-        Variant::L1 => (l1(false), 1.0),
-        Variant::L1ByNorm => (l1(true), 1.0 / d),
-    };
-    let by_norm = entry.variant == Variant::L1ByNorm;
-    Recipe {
-        objective,
-        subtract_decoder_bias: !by_norm && read == target,
-        unit_decoder: !by_norm,
-        adam: Adam {
-            beta1: 0.9,
-            beta2: 0.999,
-            epsilon: if entry.variant == Variant::TopK { 6.25e-10 } else { 1e-8 },
-        },
-        gradient_clip: entry.gradient_clip.or(by_norm.then_some(1.0)),
-        target_variance,
-        precision,
+    shared: &Shared<'_>,
+) -> Setting {
+    Setting {
+        widths: [read.count, target.count],
+        latents: entry.latents.or(entry.expansion.map(|e| e * read.count)).unwrap_or(read.count),
+        variance,
+        steps: shared.steps,
+        precision: shared.precision,
     }
 }
 

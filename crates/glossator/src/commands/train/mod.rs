@@ -1,9 +1,15 @@
 //! `glossator train`: dictionaries on the activations of a subject model, streamed from text to weights.
 
 mod activations;
+mod cache;
+mod entry;
 mod learner;
+mod measured;
+mod metrics;
 mod pass;
+mod recipe;
 mod run_file;
+mod summary;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,9 +20,10 @@ use crate::output;
 
 /// Train dictionaries on the activations of a model, as a run file says
 ///
-/// The model runs while the dictionaries train; nothing is stored but checkpoints. Several dictionaries train side by
-/// side on one pass. Started again after an interruption, it goes on from the last checkpoint and ends with the same
-/// weights.
+/// The model runs while the dictionaries train, up to the last hook point; nothing is stored but checkpoints, unless
+/// --cache asks for it. Several dictionaries train side by side on one pass. Started again after an interruption, it goes
+/// on from the last checkpoint and ends with the same weights. At the end the dictionaries are measured on held-out text,
+/// and report.html shows the curves.
 #[derive(Args)]
 #[command(after_help = "\
 A run file names the model, the corpus and one or more dictionaries:
@@ -29,7 +36,8 @@ A run file names the model, the corpus and one or more dictionaries:
   hook = \"blocks.15.hook_resid_post\"
   expansion = 16
   k = 32
-A list of values in a dictionary (k = [16, 32, 64]) makes a dictionary of each.")]
+A list of values in a dictionary (k = [16, 32, 64]) makes a dictionary of each. Variants: top_k, multi_top_k,
+batch_top_k, matryoshka (with k); l1, l1_by_norm, p_annealing, gated (with l1); jump_relu (with l0).")]
 pub(crate) struct Train {
     /// The run file (TOML)
     #[arg(value_name = "RUN.toml")]
@@ -37,6 +45,9 @@ pub(crate) struct Train {
     /// Write here instead of where the run file says
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Keep the activations here in bf16, or read them from here if an earlier run kept the same
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
     /// Tokens to read, instead of those of the run file
     #[arg(long, value_name = "N")]
     tokens: Option<u64>,
@@ -53,11 +64,11 @@ impl Train {
         let mut run = run_file::RunFile::read(&self.run)?;
         run.out = self.out.unwrap_or(run.out);
         run.tokens = self.tokens.unwrap_or(run.tokens);
-        let summary = pass::train(&run, self.checkpoint_minutes * 60.0)?;
+        let summary = pass::train(&run, self.cache.as_deref(), self.checkpoint_minutes * 60.0)?;
         if self.json {
             output::print_json(&summary)?;
         } else {
-            output::print(&summary.table())?;
+            output::print(&summary.text())?;
         }
         Ok(ExitCode::SUCCESS)
     }

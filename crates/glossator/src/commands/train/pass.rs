@@ -1,21 +1,23 @@
 //! The pass: windows through the model into the buffer, batches out of it into every learner, checkpoints on the way.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use glossator_corpus::{Corpus, Shard};
 use glossator_dictionary::Metadata;
-use glossator_dictionary::training::{Parameters, Random, ShuffleBuffer, load_checkpoint, save_checkpoint};
+use glossator_dictionary::training::{Random, ShuffleBuffer, load_checkpoint, save_checkpoint};
 use glossator_kernels::Backend;
 use glossator_model::{Model, Precision};
 use serde::{Deserialize, Serialize};
 
 use super::activations::JointRows;
+use super::cache::{self, Cache, Manifest};
 use super::learner::{Learner, LearnerState, Shared};
+use super::measured::measure;
 use super::run_file::RunFile;
+use super::summary::{DictionarySummary, Summary};
 use crate::arguments::model;
 use crate::output;
 
@@ -27,29 +29,12 @@ const CHECKPOINT: &str = "training.checkpoint";
 #[derive(Serialize, Deserialize)]
 struct State {
     run: RunFile,
+    /// Whether activations came through a cache, rounded.
+    cached: bool,
     /// Batches of windows read.
     batches: usize,
     random: Random,
     learners: Vec<LearnerState>,
-}
-
-/// What came out.
-#[derive(Serialize)]
-pub(super) struct Summary {
-    dictionaries: Vec<DictionarySummary>,
-    rows: u64,
-    seconds: f64,
-}
-
-#[derive(Serialize)]
-struct DictionarySummary {
-    name: String,
-    path: PathBuf,
-    latents: usize,
-    steps: u64,
-    explained_variance: f64,
-    l0: f64,
-    dead: usize,
 }
 
 /// A run on its way.
@@ -58,6 +43,7 @@ struct Pass<'a> {
     model: Model,
     corpus: Corpus,
     joint: JointRows,
+    cache: Option<Cache>,
     buffer: ShuffleBuffer,
     learners: Vec<Learner>,
     batches: usize,
@@ -66,23 +52,22 @@ struct Pass<'a> {
 }
 
 /// Trains everything that a run file asks for.
-pub(super) fn train(run: &RunFile, checkpoint_seconds: f64) -> anyhow::Result<Summary> {
+pub(super) fn train(run: &RunFile, cache: Option<&Path>, checkpoint_seconds: f64) -> anyhow::Result<Summary> {
     let started = Instant::now();
-    let mut pass = Pass::open(run)?;
+    let mut pass = Pass::open(run, cache)?;
     let path = run.out.join(CHECKPOINT);
     fs::create_dir_all(&run.out).with_context(|| format!("cannot create {}", run.out.display()))?;
     if path.exists() {
         pass.resume(&path)?;
     }
-    let bar = output::progress(pass.steps * run.batch as u64, "rows");
+    let bar = output::progress(pass.steps * run.batch as u64, "tokens");
     bar.set_message("training");
     bar.set_position(pass.steps_done() * run.batch as u64);
     bar.reset_eta();
     let mut saved = Instant::now();
     let total = pass.corpus.batches(BATCH_WINDOWS, Shard::WHOLE).count();
     for index in pass.batches..total {
-        let windows = pass.corpus.batches(BATCH_WINDOWS, Shard::WHOLE).nth(index).unwrap_or_default();
-        let rows = pass.joint.read(&pass.model, &windows)?;
+        let rows = pass.rows(index)?;
         pass.buffer.push(&rows);
         pass.batches = index + 1;
         let last = pass.batches == total;
@@ -103,18 +88,20 @@ pub(super) fn train(run: &RunFile, checkpoint_seconds: f64) -> anyhow::Result<Su
 }
 
 impl<'a> Pass<'a> {
-    fn open(run: &'a RunFile) -> anyhow::Result<Self> {
+    fn open(run: &'a RunFile, cache: Option<&Path>) -> anyhow::Result<Self> {
         let checkpoint = model::open(&run.model)?;
         let model = Model::from_checkpoint(checkpoint, run.precision)
             .with_context(|| format!("cannot load {}", run.model))?;
-        let joint = JointRows::new(run, model.architecture())?;
+        let cached = cache.map(cache::cached_hooks).transpose()?.unwrap_or_default();
+        let joint = JointRows::new(run, model.architecture(), cached)?;
         let corpus = Corpus::open(&run.plan(), model.tokenizer()?)?;
         let tokenizer = model.tokenizer()?;
         let taken = corpus.windows().map(|window| {
             let tokens = window.tokens.iter().enumerate();
             tokens.filter(|(position, token)| joint.takes(tokenizer, *position, **token)).count() as u64
         });
-        let steps = taken.sum::<u64>() / run.batch as u64;
+        let rows = taken.sum::<u64>();
+        let steps = rows / run.batch as u64;
         ensure!(steps > 0, "the corpus does not give one batch of {} rows", run.batch);
         let width = joint.width();
         output::note(&format!(
@@ -123,9 +110,39 @@ impl<'a> Pass<'a> {
             run.batch,
             (run.buffer * width * size_of::<f32>()) as f64 / f64::from(1 << 20)
         ));
+        let wanted = Manifest {
+            version: 1,
+            model: run.model.clone(),
+            model_bytes: cache::model_bytes(&run.model),
+            precision: format!("{:?}", model.precision()).to_lowercase(),
+            corpus: corpus.report().fingerprint.clone(),
+            context: run.context,
+            skip_first: run.skip_first,
+            skip_special: run.skip_special,
+            hooks: joint.hooks().iter().map(ToString::to_string).collect(),
+            width,
+            rows: 0,
+            batches: 0,
+            batches_per_shard: 1,
+        };
+        let wanted = wanted.divided(rows, corpus.batches(BATCH_WINDOWS, Shard::WHOLE).count());
+        let cache = cache.map(|directory| Cache::open(directory, wanted)).transpose()?;
         let buffer = ShuffleBuffer::new(width, run.seed);
-        let batch = Vec::new();
-        Ok(Self { run, model, corpus, joint, buffer, learners: Vec::new(), batches: 0, steps, batch })
+        let (learners, batch) = (Vec::new(), Vec::new());
+        Ok(Self { run, model, corpus, joint, cache, buffer, learners, batches: 0, steps, batch })
+    }
+
+    /// The joint rows of a batch of windows.
+    fn rows(&mut self, index: usize) -> anyhow::Result<Vec<f32>> {
+        let (corpus, joint, model) = (&self.corpus, &self.joint, &self.model);
+        let compute = |index: usize| {
+            let windows = corpus.batches(BATCH_WINDOWS, Shard::WHOLE).nth(index).unwrap_or_default();
+            joint.read(model, &windows)
+        };
+        match &mut self.cache {
+            Some(cache) => cache.rows(index, compute),
+            None => compute(index),
+        }
     }
 
     fn shared(&self) -> Shared<'a> {
@@ -136,7 +153,8 @@ impl<'a> Pass<'a> {
         };
         let precision =
             if narrow { glossator_kernels::Precision::Bf16 } else { glossator_kernels::Precision::F32 };
-        Shared { out: &self.run.out, precision, steps: self.steps, width: self.joint.width() }
+        let (batch, width) = (self.run.batch, self.joint.width());
+        Shared { out: &self.run.out, precision, steps: self.steps, batch, width }
     }
 
     fn steps_done(&self) -> u64 {
@@ -148,11 +166,11 @@ impl<'a> Pass<'a> {
         if self.learners.is_empty() {
             self.begin()?;
         }
-        let width = self.joint.width();
+        let shared = self.shared();
         while self.buffer.len() >= leave + self.run.batch && self.steps_done() < self.steps {
             self.buffer.draw(self.run.batch, &mut self.batch);
             for learner in &mut self.learners {
-                learner.step(&self.batch, width).with_context(|| {
+                learner.step(&self.batch, self.buffer.rows(), &shared).with_context(|| {
                     let saved = if path.exists() { path.display().to_string() } else { "none yet".into() };
                     format!(
                         "stopped after {} batches of windows; last good checkpoint: {saved}",
@@ -186,9 +204,10 @@ impl<'a> Pass<'a> {
     fn save(&self, path: &Path) -> anyhow::Result<()> {
         let learners = self.learners.iter().map(Learner::state).collect::<anyhow::Result<Vec<_>>>()?;
         let random = self.buffer.random().clone();
-        let state = State { run: self.run.clone(), batches: self.batches, random, learners };
+        let (cached, batches) = (self.cache.is_some(), self.batches);
+        let state = State { run: self.run.clone(), cached, batches, random, learners };
         let mut arrays: Vec<&[f32]> = vec![self.buffer.rows()];
-        arrays.extend(self.learners.iter().flat_map(|learner| learner.parameters.arrays()));
+        arrays.extend(self.learners.iter().flat_map(Learner::arrays));
         Ok(save_checkpoint(path, &state, &arrays)?)
     }
 
@@ -199,72 +218,74 @@ impl<'a> Pass<'a> {
             "{} is of another run file: give another `out`, or remove it",
             path.display()
         );
+        ensure!(
+            state.cached == self.cache.is_some(),
+            "{} is of a run {} --cache, which rounds activations: do the same again",
+            path.display(),
+            if state.cached { "with" } else { "without" }
+        );
         let mut arrays = arrays.into_iter();
         let rows = arrays.next().context("the checkpoint is empty")?;
+        ensure!(
+            rows.len().is_multiple_of(self.joint.width()),
+            "{} is of other hook points: use the same --cache, or remove it",
+            path.display()
+        );
         self.buffer = ShuffleBuffer::restore(self.joint.width(), rows, state.random);
         self.batches = state.batches;
         let shared = self.shared();
         for (entry, learner) in self.run.dictionary.iter().zip(state.learners) {
             let columns = self.joint.columns(entry, self.model.architecture())?;
-            let own = arrays.by_ref().take(Parameters::ARRAYS).collect();
-            self.learners.push(Learner::resume(entry, columns, learner, own, &shared)?);
+            self.learners.push(Learner::resume(entry, columns, learner, &mut arrays, &shared)?);
         }
         output::note(&format!("going on from step {}", self.steps_done()));
         Ok(())
     }
 
     fn finish(&self, started: Instant) -> anyhow::Result<Summary> {
-        let mut dictionaries = Vec::new();
-        for learner in &self.learners {
-            let entry = &learner.entry;
-            let metadata = Metadata {
-                model: Some(self.run.model.clone()),
-                hook: Some(entry.hook.clone()),
-                hook_out: entry.target_hook.clone(),
-                head: entry.head,
-                context_size: Some(self.run.context),
-                prepend_bos: Some(self.corpus.bos().is_some()),
-                dataset: Some(
-                    self.run.corpus.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "),
-                ),
-                ..Metadata::default()
-            };
-            dictionaries.push(DictionarySummary {
-                name: entry.name.clone(),
-                path: learner.finish(metadata)?,
+        let mut finished = Vec::new();
+        let mut paths = Vec::new();
+        for (place, learner) in self.learners.iter().enumerate() {
+            let dictionary = learner.dictionary(self.metadata(learner));
+            paths.push(learner.save(&dictionary)?);
+            finished.push((place, dictionary));
+        }
+        let measured = measure(self.run, &self.model, finished)?;
+        let dictionaries = self.learners.iter().zip(paths).enumerate().map(|(place, (learner, path))| {
+            let last = learner.last;
+            DictionarySummary {
+                name: learner.entry.name.clone(),
+                path,
                 latents: learner.parameters.latents,
                 steps: learner.parameters.steps,
-                explained_variance: learner.last.explained_variance,
-                l0: learner.last.l0,
-                dead: learner.last.dead,
-            });
-        }
-        let rows = self.steps_done() * self.run.batch as u64;
-        Ok(Summary { dictionaries, rows, seconds: started.elapsed().as_secs_f64() })
+                explained_variance: Some(last.explained_variance).filter(|value| value.is_finite()),
+                l0: last.l0,
+                dead: last.dead,
+                held_out: measured.get(&place).map(Into::into),
+            }
+        });
+        let summary = Summary {
+            dictionaries: dictionaries.collect(),
+            rows: self.steps_done() * self.run.batch as u64,
+            seconds: started.elapsed().as_secs_f64(),
+            report: self.run.out.join("report.html"),
+        };
+        summary.write_page(&self.run.out)?;
+        Ok(summary)
     }
-}
 
-impl Summary {
-    /// A table for people.
-    pub(super) fn table(&self) -> String {
-        let mut table = format!("{} rows in {:.0} s; values of the last batch\n", self.rows, self.seconds);
-        let _ = writeln!(
-            table,
-            "{:>10} {:>8} {:>8} {:>8} {:>6}  dictionary",
-            "latents", "steps", "L0", "EV", "dead"
-        );
-        for d in &self.dictionaries {
-            let _ = writeln!(
-                table,
-                "{:>10} {:>8} {:>8.1} {:>8.4} {:>6}  {}",
-                d.latents,
-                d.steps,
-                d.l0,
-                d.explained_variance,
-                d.dead,
-                d.path.display()
-            );
+    fn metadata(&self, learner: &Learner) -> Metadata {
+        let (run, entry) = (self.run, &learner.entry);
+        let texts = run.corpus.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+        Metadata {
+            model: Some(run.model.clone()),
+            hook: Some(entry.hook.clone()),
+            hook_out: entry.target_hook.clone(),
+            head: entry.head,
+            context_size: Some(run.context),
+            prepend_bos: Some(self.corpus.bos().is_some()),
+            dataset: Some(texts.join(", ")),
+            ..Metadata::default()
         }
-        table
     }
 }

@@ -2,11 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use glossator_corpus::{BosPolicy, CorpusPlan, Format, Split};
 use glossator_model::Precision;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
+
+use super::entry::DictionaryEntry;
+
+/// Keys of a dictionary whose value is a list by itself: a list of lists makes a dictionary of each.
+const LISTS: [&str; 2] = ["groups", "resample_at"];
 
 /// Everything about a run but its dictionaries, with their tables expanded to one each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,81 +53,14 @@ pub(super) struct RunFile {
     /// The field of JSONL lines or the column of Parquet files.
     #[serde(default = "default_text_field")]
     pub(super) text_field: String,
+    /// Held-out tokens that the finished dictionaries are measured on; 0 for none.
+    #[serde(default = "default_evaluation_tokens")]
+    pub(super) evaluation_tokens: u64,
     /// Windows that a document gives before every other document has given as many.
     #[serde(default = "default_windows_per_document")]
     pub(super) windows_per_document: usize,
     /// The dictionaries.
     pub(super) dictionary: Vec<DictionaryEntry>,
-}
-
-/// One dictionary.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct DictionaryEntry {
-    /// The directory below `out`.
-    pub(super) name: String,
-    /// What is read.
-    pub(super) hook: String,
-    /// What is reconstructed, if it is another hook point (a transcoder).
-    pub(super) target_hook: Option<String>,
-    /// The head whose slice of the hook point is read and reconstructed.
-    pub(super) head: Option<usize>,
-    /// Latents per dimension that is read.
-    pub(super) expansion: Option<usize>,
-    /// Latents.
-    pub(super) latents: Option<usize>,
-    #[serde(default)]
-    pub(super) variant: Variant,
-    /// Of TopK.
-    pub(super) k: Option<usize>,
-    /// λ of the L1 variants.
-    pub(super) l1: Option<f32>,
-    /// Dead latents that take part in the auxiliary loss of a row; 0 for none [half of d, as a power of two].
-    pub(super) auxiliary_k: Option<usize>,
-    #[serde(default = "default_auxiliary_coefficient")]
-    pub(super) auxiliary_coefficient: f32,
-    /// A latent is dead after so many rows without firing.
-    #[serde(default = "default_dead_after")]
-    pub(super) dead_after: u64,
-    #[serde(default)]
-    pub(super) normalisation: NormalisationEntry,
-    /// [10⁻⁴ · √(32768 / latents)], as in OpenAI's code.
-    pub(super) learning_rate: Option<f64>,
-    /// Steps over which the rate rises.
-    #[serde(default)]
-    pub(super) warm_up: u64,
-    /// Steps over which the rate falls at the end [a fifth].
-    pub(super) decay: Option<u64>,
-    pub(super) gradient_clip: Option<f32>,
-    /// Of the first weights.
-    #[serde(default)]
-    pub(super) seed: u64,
-}
-
-/// The published recipes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Variant {
-    /// Gao et al. 2024.
-    #[default]
-    TopK,
-    /// Bricken et al. 2023, without resampling.
-    L1,
-    /// Anthropic's update of April 2024: the penalty counts decoder norms, which are free.
-    L1ByNorm,
-}
-
-/// How rows are normalised.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum NormalisationEntry {
-    /// As they are.
-    None,
-    /// By one number, so that the mean squared norm is d.
-    #[default]
-    Scale,
-    /// Each row centred and divided by its standard deviation.
-    LayerNorm,
 }
 
 impl RunFile {
@@ -145,27 +83,9 @@ impl RunFile {
         ensure!(self.batch > 0, "batch must be at least 1");
         ensure!(self.buffer >= 2 * self.batch, "buffer must hold at least two batches");
         for (index, entry) in self.dictionary.iter().enumerate() {
-            let name = &entry.name;
-            ensure!(
-                !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\']),
-                "`{name}` cannot name a directory"
-            );
-            ensure!(
-                self.dictionary[..index].iter().all(|other| other.name != *name),
-                "two are named `{name}`"
-            );
-            ensure!(
-                entry.latents.is_some() != entry.expansion.is_some(),
-                "{name}: give either latents or expansion"
-            );
-            if entry.variant == Variant::TopK {
-                ensure!(entry.k.is_some() && entry.l1.is_none(), "{name}: TopK needs k, and no l1");
-            } else {
-                ensure!(entry.l1.is_some() && entry.k.is_none(), "{name}: this variant needs l1, and no k");
-            }
-            if entry.target_hook.is_some() && entry.normalisation == NormalisationEntry::LayerNorm {
-                bail!("{name}: a transcoder's target cannot be normalised row by row");
-            }
+            entry.check()?;
+            let taken = self.dictionary[..index].iter().any(|other| other.name == entry.name);
+            ensure!(!taken, "two are named `{}`", entry.name);
         }
         Ok(())
     }
@@ -192,14 +112,20 @@ impl RunFile {
 /// One table for each combination of the values of listed keys, named after them.
 fn expand(entry: Value) -> Vec<Value> {
     let Value::Table(table) = entry else { return vec![entry] };
-    let Some((key, values)) =
-        table.iter().find_map(|(key, value)| Some((key.clone(), value.as_array()?.clone())))
-    else {
+    let choices = |key: &str, value: &Value| {
+        let values = value.as_array()?;
+        let one_value = LISTS.contains(&key) && !values.iter().any(Value::is_array);
+        (!one_value).then(|| (key.to_owned(), values.clone()))
+    };
+    let Some((key, values)) = table.iter().find_map(|(key, value)| choices(key, value)) else {
         return vec![Value::Table(table)];
     };
     let one = |value: &Value| {
         let mut table = table.clone();
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = match value {
+            Value::Array(values) => values.iter().map(ToString::to_string).collect::<Vec<_>>().join("-"),
+            value => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+        };
         let name = table.get("name").and_then(Value::as_str).unwrap_or_default();
         let name = format!("{name}-{key}-{text}");
         table.insert("name".into(), Value::String(name));
@@ -237,14 +163,43 @@ fn default_windows_per_document() -> usize {
     4
 }
 
-fn default_auxiliary_coefficient() -> f32 {
-    1.0 / 32.0
-}
-
-fn default_dead_after() -> u64 {
-    10_000_000
+fn default_evaluation_tokens() -> u64 {
+    8192
 }
 
 fn yes() -> bool {
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_files_of_this_repository_are_understood() {
+        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+        let mut read = 0;
+        for path in std::fs::read_dir(configs).unwrap().map(|entry| entry.unwrap().path()) {
+            if std::fs::read_to_string(&path).unwrap().contains("[[dictionary]]") {
+                RunFile::read(&path).unwrap();
+                read += 1;
+            }
+        }
+        assert!(read >= 8, "{read}");
+    }
+
+    #[test]
+    fn listed_values_make_a_grid_but_lists_that_are_values_stay() {
+        let names = |entry: &str| -> Vec<String> {
+            let entry: Table = toml::from_str(entry).unwrap();
+            let name = |entry: &Value| entry.get("name").and_then(Value::as_str).unwrap().to_owned();
+            expand(Value::Table(entry)).iter().map(name).collect()
+        };
+        assert_eq!(
+            names("name = \"a\"\nk = [1, 2]\nseed = [0, 1]"),
+            ["a-k-1-seed-0", "a-k-1-seed-1", "a-k-2-seed-0", "a-k-2-seed-1"]
+        );
+        assert_eq!(names("name = \"a\"\nresample_at = [10, 20]"), ["a"]);
+        assert_eq!(names("name = \"a\"\ngroups = [[0.5, 0.5], [1]]"), ["a-groups-0.5-0.5", "a-groups-1"]);
+    }
 }
