@@ -1,6 +1,7 @@
 //! The finished dictionaries on held-out text: what `glossator evaluate` measures, in small.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use anyhow::Context;
 use glossator_corpus::{Corpus, CorpusPlan, Split};
@@ -18,70 +19,83 @@ const BATCH_LOGITS: usize = 1 << 26;
 /// Tokens of a batch at most.
 const BATCH_TOKENS: usize = 2048;
 
-/// Measures dictionaries with their hook points, in order; none for those of single heads, and for all if there is no
+/// Held-out text, cut into batches.
+struct HeldOutText {
+    corpus: Corpus,
+    /// Windows from which the means of mean ablation are taken; the others are measured on.
+    calibration: usize,
+    /// Windows of a batch.
+    at_once: usize,
+}
+
+/// Measures dictionaries, each with its place in the run file; none is of a single head's, and none at all if there is no
 /// held-out text.
 pub(super) fn measure(
     run: &RunFile,
     model: &Model,
     dictionaries: Vec<(usize, Dictionary)>,
 ) -> anyhow::Result<BTreeMap<usize, Evaluation>> {
-    let tokenizer = model.tokenizer()?;
-    let context = run.context.max(1);
-    let windows = (run.evaluation_tokens as usize).div_ceil(context);
     let candidates = candidates(run, model, dictionaries)?;
-    if windows == 0 || candidates.is_empty() {
+    if run.evaluation_tokens == 0 || candidates.is_empty() {
         return Ok(BTreeMap::new());
     }
-    // A quarter more, from which the means of mean ablation are taken.
-    let calibration = windows.div_ceil(4);
-    let tokens = ((windows + calibration) * context) as u64;
-    let plan = CorpusPlan { split: Split::HeldOut, tokens, ..run.plan() };
-    let corpus = match Corpus::open(&plan, tokenizer) {
-        Ok(corpus) if corpus.len() > 1 => corpus,
-        Ok(_) => return skipped("too little of the text is held out"),
-        Err(error) => return skipped(&error.to_string()),
-    };
-    let calibration = calibration.min(corpus.len() / 2);
+    let Some(text) = HeldOutText::open(run, model)? else { return Ok(BTreeMap::new()) };
+    let tokenizer = model.tokenizer()?;
     let positions =
         CountedPositions::new(run.skip_first, tokenizer.vocab_size(), |token| tokenizer.is_special(token));
     let (places, candidates): (Vec<usize>, Vec<Candidate>) = candidates.into_iter().unzip();
-    let mut calibrate = Calibration::new(model, &positions, &candidates, false);
-    let vocabulary = model.architecture().vocab_size;
-    let at_once = ((BATCH_LOGITS / vocabulary).clamp(1, BATCH_TOKENS) / context).max(1);
-    let batches = |from: usize, to: usize| {
-        (from..to).step_by(at_once).map(move |first| first..(first + at_once).min(to))
-    };
-    let batch = |ids: std::ops::Range<usize>| {
-        let tokens = ids.filter_map(|id| Some(corpus.window(id as u32)?.tokens));
-        Batch::from_sequences(&tokens.collect::<Vec<_>>())
-    };
-    let bar = output::progress(corpus.len() as u64, "windows");
+    let bar = output::progress(text.corpus.len() as u64, "windows");
     bar.set_message("measuring");
-    for ids in batches(0, calibration) {
-        bar.inc(ids.len() as u64);
-        calibrate.read(&batch(ids))?;
+    let mut calibration = Calibration::new(model, &positions, &candidates, false);
+    for batch in text.batches(0..text.calibration) {
+        calibration.read(&batch)?;
+        bar.inc(batch.len() as u64);
     }
-    let calibrated = calibrate.finish();
-    let means: BTreeMap<HookPoint, Vec<f32>> = calibrated
-        .moments
-        .iter()
-        .map(|(hook, moments)| {
-            let mean = moments.mean().context("no held-out position counts")?;
-            Ok((*hook, mean.into_iter().map(|value| value as f32).collect()))
-        })
-        .collect::<anyhow::Result<_>>()?;
+    let mut means: BTreeMap<HookPoint, Vec<f32>> = BTreeMap::new();
+    for (hook, moments) in calibration.finish().moments {
+        let mean = moments.mean().context("no held-out position counts: lower skip_first")?;
+        means.insert(hook, mean.into_iter().map(|value| value as f32).collect());
+    }
     let mut evaluator = Evaluator::new(model, &positions, &candidates, &means);
-    for ids in batches(calibration, corpus.len()) {
-        bar.inc(ids.len() as u64);
-        evaluator.read(&batch(ids), &Wanted { losses: true, ..Wanted::default() })?;
+    for batch in text.batches(text.calibration..text.corpus.len()) {
+        evaluator.read(&batch, &Wanted { losses: true, ..Wanted::default() })?;
+        bar.inc(batch.len() as u64);
     }
     bar.finish_and_clear();
     Ok(places.into_iter().zip(evaluator.finish()).collect())
 }
 
-fn skipped(reason: &str) -> anyhow::Result<BTreeMap<usize, Evaluation>> {
-    output::note(&format!("the dictionaries are not measured on held-out text: {reason}"));
-    Ok(BTreeMap::new())
+impl HeldOutText {
+    /// The text, with a note where there is none.
+    fn open(run: &RunFile, model: &Model) -> anyhow::Result<Option<Self>> {
+        let context = run.context.max(1);
+        let windows = (run.evaluation_tokens as usize).div_ceil(context);
+        let calibration = windows.div_ceil(4);
+        let tokens = ((windows + calibration) * context) as u64;
+        let plan = CorpusPlan { split: Split::HeldOut, tokens, ..run.plan() };
+        let corpus = Corpus::open(&plan, model.tokenizer()?);
+        let reason = match corpus {
+            Ok(corpus) if corpus.len() > 1 => {
+                let calibration = calibration.min(corpus.len() / 2);
+                let tokens = (BATCH_LOGITS / model.architecture().vocab_size).clamp(1, BATCH_TOKENS);
+                return Ok(Some(Self { corpus, calibration, at_once: (tokens / context).max(1) }));
+            }
+            Ok(_) => "too little of the text is held out".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        output::note(&format!("the dictionaries are not measured on held-out text: {reason}"));
+        Ok(None)
+    }
+
+    /// Some windows in batches.
+    fn batches(&self, ids: Range<usize>) -> impl Iterator<Item = Batch> {
+        let end = ids.end;
+        ids.step_by(self.at_once).map(move |first| {
+            let ids = first..(first + self.at_once).min(end);
+            let tokens = ids.filter_map(|id| Some(self.corpus.window(id as u32)?.tokens));
+            Batch::from_sequences(&tokens.collect::<Vec<_>>())
+        })
+    }
 }
 
 /// What can be spliced into the model: whole hook points.

@@ -110,22 +110,7 @@ impl<'a> Pass<'a> {
             run.batch,
             (run.buffer * width * size_of::<f32>()) as f64 / f64::from(1 << 20)
         ));
-        let wanted = Manifest {
-            version: 1,
-            model: run.model.clone(),
-            model_bytes: cache::model_bytes(&run.model),
-            precision: format!("{:?}", model.precision()).to_lowercase(),
-            corpus: corpus.report().fingerprint.clone(),
-            context: run.context,
-            skip_first: run.skip_first,
-            skip_special: run.skip_special,
-            hooks: joint.hooks().iter().map(ToString::to_string).collect(),
-            width,
-            rows: 0,
-            batches: 0,
-            batches_per_shard: 1,
-        };
-        let wanted = wanted.divided(rows, corpus.batches(BATCH_WINDOWS, Shard::WHOLE).count());
+        let wanted = manifest(run, &model, &corpus, &joint, rows);
         let cache = cache.map(|directory| Cache::open(directory, wanted)).transpose()?;
         let buffer = ShuffleBuffer::new(width, run.seed);
         let (learners, batch) = (Vec::new(), Vec::new());
@@ -288,4 +273,24 @@ impl<'a> Pass<'a> {
             ..Metadata::default()
         }
     }
+}
+
+/// What a cache of this run's activations, `rows` joint rows, would hold.
+fn manifest(run: &RunFile, model: &Model, corpus: &Corpus, joint: &JointRows, rows: u64) -> Manifest {
+    let manifest = Manifest {
+        version: 1,
+        model: run.model.clone(),
+        model_bytes: cache::model_bytes(&run.model),
+        precision: format!("{:?}", model.precision()).to_lowercase(),
+        corpus: corpus.report().fingerprint.clone(),
+        context: run.context,
+        skip_first: run.skip_first,
+        skip_special: run.skip_special,
+        hooks: joint.hooks().iter().map(ToString::to_string).collect(),
+        width: joint.width(),
+        rows: 0,
+        batches: 0,
+        batches_per_shard: 1,
+    };
+    manifest.divided(rows, corpus.batches(BATCH_WINDOWS, Shard::WHOLE).count())
 }
