@@ -89,7 +89,7 @@ fn compare(
     let again = trainer.selected_again();
     let recall = match objective {
         Objective::TopK { k, .. } => recall(&mut trainer, &mut parameters, held_out, k).to_string(),
-        Objective::L1 { .. } => "null".to_owned(),
+        _ => "null".to_owned(),
     };
     println!(
         "{{\"tokens_per_second\": {}, \"peak_megabytes\": {}, \"explained_variance\": {}, \"l0\": {}, \
@@ -106,8 +106,8 @@ fn compare(
 /// squares.
 fn recipe(objective: Objective, rows: &[f32], d: usize, precision: Precision) -> Recipe {
     let target_variance = match objective {
-        Objective::L1 { .. } => 1.0 / d as f32,
         Objective::TopK { .. } => variance(rows, d),
+        _ => 1.0 / d as f32,
     };
     Recipe {
         objective,

@@ -21,6 +21,7 @@ const GROUPS: [usize; 3] = [2, 4, 6];
 const AUXILIARY: Option<Auxiliary> = Some(Auxiliary { k: 3, coefficient: 0.5, dead_after: 25 });
 
 /// A run of `make_training.py`.
+#[derive(Clone, Copy)]
 struct Run {
     name: &'static str,
     objective: Objective,

@@ -30,11 +30,11 @@ fn corpus(directory: &Path) -> PathBuf {
 /// A run file with these dictionaries.
 fn run_file(directory: &Path, tokens: usize, dictionaries: &str) -> PathBuf {
     let path = directory.join("run.toml");
-    let (model, corpus) = (model(), corpus(directory));
+    let quoted = |path: PathBuf| format!("'{}'", path.display());
+    let [model, corpus, out] = [model(), corpus(directory), directory.join("out")].map(quoted);
     let text = format!(
-        "model = {model:?}\ncorpus = [{corpus:?}]\nout = {:?}\ntokens = {tokens}\ncontext = 16\nbatch = 64\n\
-         buffer = 512\nwindows_per_document = 64\nevaluation_tokens = 256\nprecision = \"f32\"\n{dictionaries}",
-        directory.join("out")
+        "model = {model}\ncorpus = [{corpus}]\nout = {out}\ntokens = {tokens}\ncontext = 16\nbatch = 64\n\
+         buffer = 512\nwindows_per_document = 64\nevaluation_tokens = 256\nprecision = \"f32\"\n{dictionaries}"
     );
     fs::write(&path, text).unwrap();
     path
@@ -144,11 +144,7 @@ fn killed_and_resumed_a_run_ends_with_the_same_bytes() {
     assert!(metrics.contains("\"resampled\":"), "nothing was resampled");
 }
 
-/// Every variant trains, is saved, loads, and is what it should be; several at once on one pass.
-#[test]
-fn every_variant_trains_and_loads_back() {
-    let directory = tempfile::tempdir().unwrap();
-    let dictionaries = r#"
+const EVERY_VARIANT: &str = r#"
 [[dictionary]]
 name = "top"
 hook = "blocks.0.hook_resid_post"
@@ -235,7 +231,12 @@ variant = "jump_relu"
 latents = 64
 l0 = 0.001
 "#;
-    let run = run_file(directory.path(), 6000, dictionaries);
+
+/// Every variant trains, is saved, loads, and is what it should be; several at once on one pass.
+#[test]
+fn every_variant_trains_and_loads_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = run_file(directory.path(), 6000, EVERY_VARIANT);
     let out = directory.path().join("out");
     let summary = train(&run, &out, &[]);
     let summaries = summary["dictionaries"].as_array().unwrap();
@@ -243,15 +244,16 @@ l0 = 0.001
     for summary in summaries {
         let name = summary["name"].as_str().unwrap();
         let (dictionary, _) = formats::read(Path::new(summary["path"].as_str().unwrap())).unwrap();
-        let as_expected = match (name, &dictionary.activation) {
-            ("top-k-2", Activation::TopK { k: 2, .. }) => true,
-            ("top-k-4" | "multi" | "head" | "transcoder", Activation::TopK { .. }) => true,
-            ("batch" | "matryoshka" | "jump" | "jump-target", Activation::JumpRelu { .. }) => true,
-            ("skip", Activation::JumpRelu { .. }) => dictionary.skip.is_some(),
-            ("norm", Activation::Relu) | ("gated", Activation::Gated { .. }) => true,
-            _ => false,
-        };
+        let as_expected = matches!(
+            (name, &dictionary.activation),
+            ("top-k-2", Activation::TopK { k: 2, .. })
+                | ("top-k-4" | "multi" | "head" | "transcoder", Activation::TopK { k: 2 | 4, .. })
+                | ("batch" | "matryoshka" | "jump" | "jump-target" | "skip", Activation::JumpRelu { .. })
+                | ("norm", Activation::Relu)
+                | ("gated", Activation::Gated { .. })
+        );
         assert!(as_expected, "{name}: {:?}", dictionary.activation);
+        assert_eq!(dictionary.skip.is_some(), name == "skip");
         assert_eq!(dictionary.metadata.head, (name == "head").then_some(1));
         let held_out = &summary["held_out"];
         assert_eq!(held_out["l0"].is_number(), name != "head", "{name}: {held_out}");

@@ -146,7 +146,7 @@ impl ChunkedPass {
         let bias: Vec<f64> = bias.iter().map(|sum| sum * f64::from(scale)).collect();
         let mut skip = (!parameters.skip.weights.is_empty()).then(|| {
             let both = [(self.errors.as_slice(), scale), (self.gate_errors.as_slice(), scale)];
-            skip::gradient(parameters, batch.inputs, &both[..1 + usize::from(V::GATED)])
+            skip::gradient(parameters, batch.inputs, &both[..=usize::from(V::GATED)])
         });
         let mut buffers = [&mut self.pre, &mut self.along, &mut self.gate_along];
         let norm = recipe.gradient_clip.map(|limit| {

@@ -114,7 +114,6 @@ pub(super) fn gradients(recipe: &Recipe, p: &mut Parameters, batch: Batch<'_>) -
                 accumulate(recipe, p, &pass, &latents, &errors, scale, false, &mut result);
             }
         }
-        Objective::TopK { .. } => {}
         Objective::L1 { coefficient, by_decoder_norm } => {
             penalise(recipe, p, &pass, f64::from(coefficient) / rows as f64, by_decoder_norm, &mut result);
         }

@@ -325,7 +325,7 @@ impl Trainer {
             | Objective::JumpRelu(_)
             | Objective::Gated { .. } => unreachable!("latents that do not compete are not selected"),
         }
-        self.times.decode = clock.elapsed() - self.times.select;
+        self.times.decode = clock.elapsed().saturating_sub(self.times.select);
         parameters.progress = progress;
         shorter
     }

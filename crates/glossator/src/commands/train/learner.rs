@@ -59,6 +59,7 @@ pub(super) struct Shared<'a> {
 }
 
 /// What a learner begins or goes on with.
+#[derive(Clone, Copy)]
 struct Origin {
     normalisation: Normalisation,
     variance: f32,
@@ -249,7 +250,11 @@ impl Learner {
     fn check_format(&self) -> anyhow::Result<()> {
         let (hook, hook_out) = (Some(self.entry.hook.clone()), self.entry.target_hook.clone());
         let metadata = Metadata { hook, hook_out, ..Metadata::default() };
-        let path = self.write(&self.dictionary(metadata), "trial")?;
+        // As few latents as can be: whether a format has words for them does not depend on their number.
+        let latents = self.entry.k.unwrap_or(1);
+        let few =
+            self.parameters.first(latents).dictionary(self.trainer.recipe(), self.normalisation, metadata);
+        let path = self.write(&few, "trial")?;
         let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         removed.with_context(|| format!("cannot remove {}", path.display()))
     }

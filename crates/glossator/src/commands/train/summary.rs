@@ -12,6 +12,9 @@ use crate::report::{Chart, Marks, Page, Series, Table, number};
 /// Points of a curve; more lines of the metrics are averaged.
 const POINTS: usize = 300;
 
+/// A number of something, if it is defined.
+type Value<T> = fn(&T) -> Option<f64>;
+
 /// A whole run.
 #[derive(Serialize)]
 pub(super) struct Summary {
@@ -92,7 +95,7 @@ impl Summary {
             "recovered, mean",
         ];
         let row = |d: &DictionarySummary| {
-            let held_out = |value: fn(&HeldOut) -> Option<f64>| number(d.held_out.as_ref().and_then(value));
+            let held_out = |value: Value<HeldOut>| number(d.held_out.as_ref().and_then(value));
             vec![
                 d.name.clone(),
                 d.latents.to_string(),
@@ -128,7 +131,7 @@ impl Summary {
         page.paragraph(
             "The first L0 and explained variance are those of the last batch; what follows was measured on held-out text.",
         );
-        let pareto: [(&str, fn(&HeldOut) -> Option<f64>); 3] = [
+        let pareto: [(&str, Value<HeldOut>); 3] = [
             ("Explained variance", |h| h.explained_variance),
             ("Loss recovered, against zero ablation", |h| h.loss_recovered_zero),
             ("Loss recovered, against mean ablation", |h| h.loss_recovered_mean),
@@ -138,7 +141,7 @@ impl Summary {
             page.chart(&self.pareto(title, value));
         }
         page.heading("Curves");
-        let charts: [(&str, fn(&Metrics) -> Option<f64>); 5] = [
+        let charts: [(&str, Value<Metrics>); 5] = [
             ("Loss", |m| Some(m.loss)),
             ("Explained variance", |m| m.explained_variance),
             ("Active latents (L0)", |m| Some(m.l0)),
@@ -157,7 +160,7 @@ impl Summary {
     }
 
     /// A value against L0, and the line of those that no other beats in both.
-    fn pareto(&self, title: &str, value: fn(&HeldOut) -> Option<f64>) -> Chart {
+    fn pareto(&self, title: &str, value: Value<HeldOut>) -> Chart {
         let point = |d: &DictionarySummary| Some([d.held_out?.l0?, value(&d.held_out?)?]);
         let mut series: Vec<Series> = self
             .dictionaries
@@ -176,7 +179,7 @@ impl Summary {
     }
 }
 
-fn series(name: &str, curve: &[Metrics], value: fn(&Metrics) -> Option<f64>) -> Series {
+fn series(name: &str, curve: &[Metrics], value: Value<Metrics>) -> Series {
     let points = curve.iter().filter_map(|m| Some([m.rows as f64, value(m)?])).collect();
     Series { name: name.into(), marks: Marks::Line, points }
 }
@@ -231,7 +234,7 @@ mod tests {
             rows: step * 10,
             loss: step as f64,
             squared_error: 0.0,
-            explained_variance: (step % 2 == 0).then_some(0.5),
+            explained_variance: step.is_multiple_of(2).then_some(0.5),
             l0: 1.0,
             extra_loss: 0.0,
             dead_share: 0.0,
