@@ -32,7 +32,20 @@ fn colours(stream: &impl IsTerminal) -> bool {
 pub(crate) fn print_error(error: &Error) {
     let (red, reset) = if colours(&io::stderr()) { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
     // Nothing is left to report to when standard error itself is closed.
-    let _ = writeln!(io::stderr(), "{red}error{reset}: {error:#}");
+    let _ = writeln!(io::stderr(), "{red}error{reset}: {}", causes(error));
+}
+
+/// The error and its causes. Many errors name their cause themselves; it is not said twice.
+fn causes(error: &Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Whether the reader of our standard output went away (`glossator … | head`), which is not a failure.
@@ -72,4 +85,19 @@ pub(crate) fn progress(total: u64, what: &str) -> ProgressBar {
     }
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let path = std::path::Path::new("missing.txt");
+        let source =
+            glossator_corpus::CorpusError::Io { path: path.into(), source: io::Error::other("gone") };
+        assert_eq!(causes(&Error::new(source)), "cannot read missing.txt: gone");
+        let source = Error::new(io::Error::other("gone")).context("cannot open the atlas");
+        assert_eq!(causes(&source), "cannot open the atlas: gone");
+    }
 }
