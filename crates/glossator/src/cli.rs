@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     activations, completions, convert, corpus, doctor, encode, evaluate, explain, export, generate, import,
-    inspect, merge, record, reference, score, serve, train, verify,
+    inspect, llm, merge, record, reference, score, serve, train, verify,
 };
 
 /// Glossator explains language models from the inside: it records what every neuron does, explains it,
@@ -34,6 +34,7 @@ pub(crate) enum Command {
     Score(score::Score),
     Record(Box<record::Record>),
     Train(train::Train),
+    Llm(Box<llm::Llm>),
     Merge(merge::Merge),
     Corpus(corpus::Corpus),
     Convert(convert::Convert),
@@ -59,6 +60,7 @@ impl Command {
             Self::Score(command) => command.run(),
             Self::Record(command) => command.run(),
             Self::Train(command) => command.run(),
+            Self::Llm(command) => command.run(),
             Self::Merge(command) => command.run(),
             Self::Corpus(command) => command.run(),
             Self::Convert(command) => command.run(),

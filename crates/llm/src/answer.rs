@@ -1,5 +1,7 @@
 //! What comes of a request.
 
+use std::ops::AddAssign;
+
 use serde::{Deserialize, Serialize};
 
 /// What came of a request.
@@ -67,6 +69,14 @@ pub struct Usage {
     pub completion_tokens: u64,
 }
 
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.prompt_tokens += other.prompt_tokens;
+        self.cached_tokens += other.cached_tokens;
+        self.completion_tokens += other.completion_tokens;
+    }
+}
+
 /// A request without an answer that can be used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
@@ -96,7 +106,36 @@ pub enum FailureKind {
     Malformed,
 }
 
+impl Failure {
+    /// A failure that used nothing.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), usage: Usage::default() }
+    }
+}
+
 impl FailureKind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Unreachable,
+        Self::Rejected,
+        Self::Unsupported,
+        Self::Refused,
+        Self::Truncated,
+        Self::Malformed,
+    ];
+
+    /// Its name in files and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Rejected => "rejected",
+            Self::Unsupported => "unsupported",
+            Self::Refused => "refused",
+            Self::Truncated => "truncated",
+            Self::Malformed => "malformed",
+        }
+    }
+
     /// Whether the same request may be answered another time; such failures are not kept as answers.
     pub fn is_passing(self) -> bool {
         matches!(self, Self::Unreachable | Self::Rejected)

@@ -117,6 +117,15 @@ pub enum Piece {
     Asked(String),
 }
 
+impl Piece {
+    /// The text, asked about or not.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Asked(text) => text,
+        }
+    }
+}
+
 impl Grading {
     /// Number of places that are asked about.
     pub fn places(&self) -> usize {
@@ -131,6 +140,20 @@ pub struct Fingerprint(pub [u8; 32]);
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Fingerprint {
+    /// Reads what `Display` writes: 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+            *byte = u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
+        }
+        Some(Self(bytes))
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod corpus;
 pub(crate) mod dictionary;
 pub(crate) mod dictionary_file;
 pub(crate) mod hook_names;
+pub(crate) mod llm;
 pub(crate) mod model;
 pub(crate) mod run_file;
 pub(crate) mod sequences;

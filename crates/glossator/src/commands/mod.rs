@@ -12,6 +12,7 @@ pub(crate) mod export;
 pub(crate) mod generate;
 pub(crate) mod import;
 pub(crate) mod inspect;
+pub(crate) mod llm;
 pub(crate) mod merge;
 pub(crate) mod record;
 pub(crate) mod reference;

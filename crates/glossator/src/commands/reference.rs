@@ -27,15 +27,18 @@ fn markdown() -> Result<String, std::fmt::Error> {
         "# Command-line reference\n\n<!-- Written by `glossator reference`; a test keeps it current. -->\n",
     );
     section(&mut text, &mut command)?;
-    for subcommand in command.get_subcommands_mut().filter(|subcommand| subcommand.get_name() != "help") {
-        section(&mut text, subcommand)?;
-    }
     Ok(text)
 }
+
+/// A command's help, and that of its subcommands after it.
 
 fn section(text: &mut String, command: &mut Command) -> std::fmt::Result {
     let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
     let help = command.render_long_help().to_string();
     let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
-    write!(text, "\n## `{name}`\n\n```text\n{}\n```\n", lines.join("\n").trim_end())
+    write!(text, "\n## `{name}`\n\n```text\n{}\n```\n", lines.join("\n").trim_end())?;
+    for subcommand in command.get_subcommands_mut().filter(|subcommand| subcommand.get_name() != "help") {
+        section(text, subcommand)?;
+    }
+    Ok(())
 }
