@@ -6,8 +6,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod answer;
+pub mod batch;
 mod client;
 mod error;
+pub mod http;
 mod language_model;
 pub mod local;
 mod ledger;

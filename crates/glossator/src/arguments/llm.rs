@@ -2,22 +2,40 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
-use glossator_llm::prices::{Money, Price};
+use glossator_llm::batch::{BatchModel, Waiting};
+use glossator_llm::http::{Endpoint, HttpModel, Probe, Timeouts, probe};
+use glossator_llm::pacing::Limits;
+use glossator_llm::prices::{Money, Price, Prices};
 use glossator_llm::replay::Replay;
 use glossator_llm::{Client, LanguageModel, Ledger};
+
+use crate::output;
+
+/// Where OpenAI is; its key is sent nowhere else unless that is asked for.
+const OPENAI: &str = "https://api.openai.com/v1";
+const OPENAI_KEY: &str = "OPENAI_API_KEY";
 
 /// A language model, and what may be asked of it.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Language model")]
 pub(crate) struct LlmArgs {
-    /// Which language model: local (runs here, without key or network), a model directory or .gguf file, or replay
-    /// (recorded answers, from the ledger or a recording that --llm-model does not name)
-    #[arg(long, default_value = "local", value_name = "local|replay|PATH")]
+    /// Which language model: local (runs here, without key or network), a model directory or .gguf file, http (an endpoint
+    /// that speaks OpenAI's interface), batch (the same through its Batch API), or replay (recorded answers: the ledger,
+    /// or the file that --ledger names)
+    #[arg(long, default_value = "local", value_name = "local|PATH|http|batch|replay")]
     llm: String,
-    /// The model's name at the endpoint, or in the recording
+    /// The endpoint, such as http://127.0.0.1:8080/v1 [default: https://api.openai.com/v1]
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+    /// The environment variable that holds the endpoint's key, which is neither stored nor logged [default: OPENAI_API_KEY
+    /// for OpenAI, else none]
+    #[arg(long, value_name = "NAME")]
+    api_key_env: Option<String>,
+    /// The model's name at the endpoint, or in the recording; not needed where there is only one
     #[arg(long, value_name = "NAME")]
     llm_model: Option<String>,
     /// Where answers are kept, so that none is asked or paid twice; one process writes to it at a time
@@ -26,34 +44,123 @@ pub(crate) struct LlmArgs {
     /// Stop before this run has spent so many dollars
     #[arg(long, value_name = "DOLLARS")]
     budget: Option<Money>,
+    /// A table of prices (TOML, as `glossator llm prices` prints it) instead of the built-in one
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+    /// At most so many requests under way at once; fewer where the provider refuses
+    #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    concurrency: u16,
+    /// At most so many requests in any minute
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    requests_per_minute: Option<u32>,
+    /// At most so many tokens in any minute, read and written
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    tokens_per_minute: Option<u64>,
+    /// Longest time for one answer, however slowly it comes
+    #[arg(long, default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    request_timeout: u64,
+    /// With --llm batch: wait so long for answers, then stop; the same command goes on [default: as long as it takes]
+    #[arg(long, value_name = "MINUTES")]
+    batch_wait: Option<u64>,
 }
 
 impl LlmArgs {
     /// The client. Answers are kept in `ledger` unless the user names another file.
     pub(crate) fn client(&self, ledger: &Path) -> anyhow::Result<Client> {
-        let ledger = self.ledger.as_deref().unwrap_or(ledger);
-        let (model, price): (Box<dyn LanguageModel>, Option<Price>) = match self.llm.as_str() {
-            "replay" => {
-                ensure!(
-                    ledger.exists(),
-                    "there is no recording {}: name one with --ledger",
-                    ledger.display()
-                );
-                let replay = Replay::open(ledger, self.llm_model.as_deref())?;
-                // A recording is only read: what is missing in it is not to be kept as missing.
-                return Ok(Client::new(Box::new(replay)));
+        let path = self.ledger.as_deref().unwrap_or(ledger);
+        if self.llm == "replay" {
+            ensure!(path.exists(), "there is no recording {}: name one with --ledger", path.display());
+            // A recording is only read: what is missing in it is not to be kept as missing.
+            return Ok(Client::new(Box::new(Replay::open(path, self.llm_model.as_deref())?)));
+        }
+        let ledger = || Ledger::open(path).map(Arc::new);
+        match self.llm.as_str() {
+            "http" => {
+                let (endpoint, ledger) = (self.endpoint()?, ledger()?);
+                let probe = known(&endpoint, &ledger)?;
+                let price = self.price(&endpoint)?;
+                self.finish(HttpModel::new(endpoint, probe, self.limits()), ledger, price)
             }
-            place => (self.local(place)?, Some(Price::FREE)),
+            "batch" => {
+                let (endpoint, ledger) = (self.endpoint()?, ledger()?);
+                let probe = known(&endpoint, &ledger)?;
+                let price = self.price(&endpoint)?.map(Price::in_batch);
+                let most = self.batch_wait.map(|minutes| Duration::from_secs(60 * minutes));
+                let waiting = Waiting { pause: Duration::from_secs(5), most };
+                self.finish(BatchModel::new(endpoint, probe, Arc::clone(&ledger), waiting), ledger, price)
+            }
+            place => bail!(
+                "--llm {place}: models that run here are not built in yet; use --llm http with a server on this machine, \
+                 such as llama-server"
+            ),
+        }
+    }
+
+    /// The endpoint that the flags name.
+    pub(crate) fn endpoint(&self) -> anyhow::Result<Endpoint> {
+        let base = self.base_url.as_deref().unwrap_or(OPENAI);
+        let variable = match &self.api_key_env {
+            None if base.trim_end_matches('/') == OPENAI => Some(OPENAI_KEY),
+            name => name.as_deref(),
         };
-        let client = Client::new(model).with_ledger(Arc::new(Ledger::open(ledger)?))?.with_price(price);
+        let key = variable
+            .map(|name| {
+                std::env::var(name).with_context(|| {
+                    format!("{base} needs a key: put it into the environment variable {name}, or name another with --api-key-env")
+                })
+            })
+            .transpose()?;
+        let timeouts = Timeouts { whole: Duration::from_secs(self.request_timeout), ..Timeouts::default() };
+        Ok(match &self.llm_model {
+            Some(model) => Endpoint::new(base, key, model, timeouts)?,
+            None => Endpoint::with_only_model(base, key, timeouts)?,
+        })
+    }
+
+    /// What its tokens cost, if that is known; if not, that is said.
+    pub(crate) fn price(&self, endpoint: &Endpoint) -> anyhow::Result<Option<Price>> {
+        let prices = self.prices.as_deref().map_or_else(|| Ok(Prices::built_in()), Prices::read)?;
+        let price = prices.of(&endpoint.name(), endpoint.model());
+        if price.is_none() {
+            let name = endpoint.name();
+            output::note(&format!(
+                "note: there is no price for {name}, so that tokens are counted and money is not"
+            ));
+        }
+        Ok(price)
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            concurrency: self.concurrency.into(),
+            requests_per_minute: self.requests_per_minute,
+            tokens_per_minute: self.tokens_per_minute,
+            ..Limits::default()
+        }
+    }
+
+    fn finish(
+        &self,
+        model: impl LanguageModel + 'static,
+        ledger: Arc<Ledger>,
+        price: Option<Price>,
+    ) -> anyhow::Result<Client> {
+        let client = Client::new(Box::new(model)).with_ledger(ledger)?.with_price(price);
         Ok(match self.budget {
             Some(budget) => client.with_budget(budget)?,
             None => client,
         })
     }
+}
 
-    /// A model that runs in this process.
-    fn local(&self, place: &str) -> anyhow::Result<Box<dyn LanguageModel>> {
-        bail!("--llm {place}: models that run here are not built in yet")
+/// What the ledger knows of the endpoint, or what it says now.
+fn known(endpoint: &Endpoint, ledger: &Ledger) -> anyhow::Result<Probe> {
+    let name = endpoint.name();
+    if let Some(known) = ledger.probe(&name)? {
+        return Ok(known);
     }
+    output::note(&format!("{name}: finding out what it offers"));
+    let probe = probe(endpoint)?;
+    ledger.put_model(&name, probe.capabilities, Some(&probe))?;
+    Ok(probe)
 }

@@ -31,7 +31,6 @@ fn markdown() -> Result<String, std::fmt::Error> {
 }
 
 /// A command's help, and that of its subcommands after it.
-
 fn section(text: &mut String, command: &mut Command) -> std::fmt::Result {
     let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
     let help = command.render_long_help().to_string();

@@ -75,8 +75,8 @@ fn requests(texts: &[&str]) -> Vec<Request> {
 }
 
 /// A dollar for a token, so that money can be counted in the head.
-fn dollar() -> Option<Price> {
-    Some(Price { input: 1e6, cached_input: None, output: 1e6, batch: None })
+fn dollar() -> Price {
+    Price { input: 1e6, cached_input: None, output: 1e6, batch: None }
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn equal_requests_are_asked_once_and_kept_ones_never_again() {
     let client = Client::new(Box::new(Arc::clone(&first)))
         .with_ledger(Arc::new(Ledger::open(&path).unwrap()))
         .unwrap()
-        .with_price(dollar());
+        .with_price(Some(dollar()));
     assert_eq!(client.estimate(&asked).unwrap().calls, 5);
     let outcomes = client.ask(&asked).unwrap();
     assert_eq!(
@@ -123,7 +123,7 @@ fn a_budget_stops_before_it_is_passed_and_the_next_run_goes_on() {
     let model = Arc::new(Echo::default());
     let client = |budget: &str| {
         let client = Client::new(Box::new(Arc::clone(&model))).with_ledger(Arc::clone(&ledger)).unwrap();
-        client.with_price(dollar()).with_budget(budget.parse().unwrap()).unwrap()
+        client.with_price(Some(dollar())).with_budget(budget.parse().unwrap()).unwrap()
     };
     // At its worst a request costs 81 tokens to read and 10 to write; each really costs 20.
     let first = client("140");

@@ -54,11 +54,18 @@ mod tests {
     #[test]
     fn whole_and_torn_tokens_are_found() {
         assert_eq!(align(&["a", "b c", "d", "more"], "ab cd"), Some(vec![0, 1, 4]));
-        assert_eq!(align(&["x\t", "\u{fffd}", "\u{fffd}\u{fffd}", "\t5"], "x\t🦀\t5"), Some(vec![0, 2, UNKNOWN, 6]));
+        assert_eq!(
+            align(&["x\t", "\u{fffd}", "\u{fffd}\u{fffd}", "\t5"], "x\t🦀\t5"),
+            Some(vec![0, 2, UNKNOWN, 6])
+        );
         assert_eq!(align(&["a", "c"], "ab"), None);
         assert_eq!(align(&["a"], "ab"), None);
         assert_eq!(align(&["\u{fffd}", "b"], "ab"), None, "an ASCII character cannot be torn");
-        assert_eq!(align(&["\u{fffd}", "!"], "\u{fffd}!"), Some(vec![0, 3]), "a replacement character in the text");
+        assert_eq!(
+            align(&["\u{fffd}", "!"], "\u{fffd}!"),
+            Some(vec![0, 3]),
+            "a replacement character in the text"
+        );
     }
 
     proptest! {

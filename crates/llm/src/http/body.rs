@@ -9,7 +9,11 @@ use crate::answer::{Answer, Usage};
 use crate::request::{Generation, Request, Role, Want};
 
 /// The path and the body that ask for what is wanted.
-pub(crate) fn build(request: &Request, model: &str, dialect: &Dialect) -> Result<(&'static str, Value), AttemptError> {
+pub(crate) fn build(
+    request: &Request,
+    model: &str,
+    dialect: Dialect,
+) -> Result<(&'static str, Value), AttemptError> {
     let begun = request.messages.last().is_some_and(|message| message.role == Role::Assistant);
     match (&request.want, dialect.text, dialect.grades) {
         (Want::Grades(grading), _, Some(GradeMethod::Echo)) => {
@@ -34,7 +38,11 @@ pub(crate) fn build(request: &Request, model: &str, dialect: &Dialect) -> Result
 }
 
 /// The answer in what came back; tokens that were used are counted even if there is none.
-pub(crate) fn parse(request: &Request, dialect: &Dialect, body: &Value) -> Result<Answer, (AttemptError, Usage)> {
+pub(crate) fn parse(
+    request: &Request,
+    dialect: Dialect,
+    body: &Value,
+) -> Result<Answer, (AttemptError, Usage)> {
     let usage = usage(body);
     let answer = match (&request.want, dialect.text, dialect.grades) {
         (Want::Grades(grading), _, Some(GradeMethod::Echo)) => grades::of_echo(request, grading, body),
@@ -49,7 +57,7 @@ pub(crate) fn parse(request: &Request, dialect: &Dialect, body: &Value) -> Resul
 }
 
 /// The settings that chat and completions share.
-pub(super) fn settings(request: &Request, generation: &Generation, model: &str, dialect: &Dialect) -> Value {
+pub(super) fn settings(request: &Request, generation: &Generation, model: &str, dialect: Dialect) -> Value {
     let mut body = serde_json::json!({
         "model": model,
         // Some servers read seeds as 32-bit integers with a sign.

@@ -13,7 +13,7 @@ pub(super) fn messages(messages: &[Message]) -> Value {
     messages.iter().map(|message| json!({ "role": message.role, "content": message.content })).collect()
 }
 
-pub(super) fn body(request: &Request, generation: &Generation, model: &str, dialect: &Dialect) -> Value {
+pub(super) fn body(request: &Request, generation: &Generation, model: &str, dialect: Dialect) -> Value {
     let mut body = settings(request, generation, model, dialect);
     body["messages"] = messages(&request.messages);
     if generation.top_logprobs > 0 {
@@ -37,7 +37,8 @@ pub(super) fn body(request: &Request, generation: &Generation, model: &str, dial
 pub(super) fn answer(generation: &Generation, body: &Value) -> Result<Answer, AttemptError> {
     let choice = only_choice(body)?;
     let message = &choice["message"];
-    let refused = |message: String| AttemptError { kind: FailureKind::Refused, ..AttemptError::malformed(message) };
+    let refused =
+        |message: String| AttemptError { kind: FailureKind::Refused, ..AttemptError::malformed(message) };
     if let Some(refusal) = message["refusal"].as_str().filter(|refusal| !refusal.is_empty()) {
         return Err(refused(refusal.to_owned()));
     }
@@ -51,7 +52,8 @@ pub(super) fn answer(generation: &Generation, body: &Value) -> Result<Answer, At
         Value::Array(tokens) => tokens.iter().map(token).collect::<Option<Vec<_>>>(),
         _ => Some(Vec::new()),
     };
-    let tokens = tokens.ok_or_else(|| AttemptError::malformed("log-probabilities are not as they should be"))?;
+    let tokens =
+        tokens.ok_or_else(|| AttemptError::malformed("log-probabilities are not as they should be"))?;
     checked(generation, Answer { text, finish, tokens, ..Answer::default() })
 }
 
@@ -71,10 +73,12 @@ pub(super) fn finish(reason: Option<&str>) -> Result<Finish, AttemptError> {
 
 /// What every text answer must be.
 pub(super) fn checked(generation: &Generation, answer: Answer) -> Result<Answer, AttemptError> {
-    let truncated = |message: String| AttemptError { kind: FailureKind::Truncated, ..AttemptError::malformed(message) };
+    let truncated =
+        |message: String| AttemptError { kind: FailureKind::Truncated, ..AttemptError::malformed(message) };
     let cut = answer.finish == Finish::Length;
     if answer.text.is_empty() && cut {
-        let message = format!("no text within {} tokens (a model that thinks first needs more)", generation.max_tokens);
+        let message =
+            format!("no text within {} tokens (a model that thinks first needs more)", generation.max_tokens);
         return Err(truncated(message));
     }
     if generation.json_schema.is_some() && cut {
@@ -82,7 +86,9 @@ pub(super) fn checked(generation: &Generation, answer: Answer) -> Result<Answer,
     }
     // An empty answer that ended by itself has no tokens to show.
     if generation.top_logprobs > 0 && answer.tokens.is_empty() && !answer.text.is_empty() {
-        return Err(AttemptError::malformed("the answer has no log-probabilities, although they were asked for"));
+        return Err(AttemptError::malformed(
+            "the answer has no log-probabilities, although they were asked for",
+        ));
     }
     Ok(answer)
 }

@@ -22,7 +22,7 @@ pub(super) fn transcript(messages: &[Message]) -> String {
     text
 }
 
-pub(super) fn body(request: &Request, generation: &Generation, model: &str, dialect: &Dialect) -> Value {
+pub(super) fn body(request: &Request, generation: &Generation, model: &str, dialect: Dialect) -> Value {
     let mut body = settings(request, generation, model, dialect);
     body["prompt"] = transcript(&request.messages).into();
     if generation.top_logprobs > 0 {
@@ -37,7 +37,8 @@ pub(super) fn answer(generation: &Generation, body: &Value) -> Result<Answer, At
     let text = choice["text"].as_str().ok_or_else(|| AttemptError::malformed("the answer has no `text`"))?;
     let tokens = match &choice["logprobs"] {
         Value::Null => Vec::new(),
-        logprobs => tokens(logprobs).ok_or_else(|| AttemptError::malformed("log-probabilities are not as they should be"))?,
+        logprobs => tokens(logprobs)
+            .ok_or_else(|| AttemptError::malformed("log-probabilities are not as they should be"))?,
     };
     checked(generation, Answer { text: text.to_owned(), finish, tokens, ..Answer::default() })
 }

@@ -39,7 +39,10 @@ pub struct Endpoint {
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Endpoint").field("base", &self.base).field("model", &self.model).finish_non_exhaustive()
+        f.debug_struct("Endpoint")
+            .field("base", &self.base)
+            .field("model", &self.model)
+            .finish_non_exhaustive()
     }
 }
 
@@ -88,7 +91,8 @@ impl Endpoint {
     /// The models that the endpoint lists.
     pub(crate) fn models(&self) -> Result<Vec<String>, AttemptError> {
         let listing = self.get("models")?;
-        let models = listing["data"].as_array().ok_or_else(|| AttemptError::malformed("no list of models"))?;
+        let models =
+            listing["data"].as_array().ok_or_else(|| AttemptError::malformed("no list of models"))?;
         Ok(models.iter().filter_map(|model| model["id"].as_str().map(str::to_owned)).collect())
     }
 

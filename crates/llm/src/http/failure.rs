@@ -46,7 +46,9 @@ impl AttemptError {
 
     pub(super) fn redirected(status: u16, to: &str) -> Self {
         Self {
-            what: What::Run("correct --base-url; the request was not sent on, because the key must not go elsewhere"),
+            what: What::Run(
+                "correct --base-url; the request was not sent on, because the key must not go elsewhere",
+            ),
             kind: FailureKind::Rejected,
             message: format!("HTTP {status}: redirected to {}", shortened(to)),
         }
@@ -97,7 +99,9 @@ pub(crate) fn of_status(status: u16, retry_after: Option<Duration>, body: &[u8])
     } else {
         match status {
             401 | 403 => (
-                What::Run("check the key in the environment variable that --api-key-env names, and what it may do"),
+                What::Run(
+                    "check the key in the environment variable that --api-key-env names, and what it may do",
+                ),
                 FailureKind::Rejected,
             ),
             404 | 405 => (What::Run("check --base-url and --llm-model"), FailureKind::Rejected),
@@ -141,7 +145,12 @@ impl Complaint {
     }
 
     fn is_credit(&self) -> bool {
-        self.says(&["insufficient_quota", "insufficient credit", "exceeded your current quota", "billing_hard_limit"])
+        self.says(&[
+            "insufficient_quota",
+            "insufficient credit",
+            "exceeded your current quota",
+            "billing_hard_limit",
+        ])
     }
 
     fn is_filter(&self) -> bool {
@@ -185,11 +194,17 @@ mod tests {
             let error = of_status(status, second, body.as_bytes());
             (error.what, error.kind)
         };
-        assert_eq!(of(429, r#"{"error": {"message": "slow down"}}"#), (What::Overloaded(second), Unreachable));
+        assert_eq!(
+            of(429, r#"{"error": {"message": "slow down"}}"#),
+            (What::Overloaded(second), Unreachable)
+        );
         assert_eq!(of(500, "<html>"), (failed, Unreachable));
         assert_eq!(of(504, ""), (failed, Unreachable));
-        let quota = r#"{"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}"#;
-        for (status, body) in [(429, quota), (402, ""), (401, ""), (404, r#"{"error": "model 'x' not found"}"#)] {
+        let quota =
+            r#"{"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}"#;
+        for (status, body) in
+            [(429, quota), (402, ""), (401, ""), (404, r#"{"error": "model 'x' not found"}"#)]
+        {
             let (what, kind) = of(status, body);
             assert!(run(what) && kind == Rejected, "{status}");
         }

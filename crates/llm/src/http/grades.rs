@@ -24,7 +24,8 @@ const TOP: u8 = 15;
 fn graded_text(grading: &Grading) -> (String, Vec<usize>) {
     let mut text = String::new();
     let mut places = Vec::new();
-    let last = grading.text.iter().rposition(|piece| matches!(piece, Piece::Asked(_))).map_or(0, |last| last + 1);
+    let last =
+        grading.text.iter().rposition(|piece| matches!(piece, Piece::Asked(_))).map_or(0, |last| last + 1);
     for piece in &grading.text[..last] {
         if matches!(piece, Piece::Asked(_)) {
             places.push(text.len());
@@ -84,7 +85,9 @@ pub(super) fn of_prompt_logprobs(grading: &Grading, body: &Value) -> Result<Answ
     let wrong = |what: &str| AttemptError::malformed(format!("`prompt_logprobs` {what}"));
     let prompt: Vec<Entries> = serde_json::from_value(body["prompt_logprobs"].clone())
         .map_err(|error| wrong(&format!("are not there or not as they should be: {error}")))?;
-    let ids = body["prompt_token_ids"].as_array().ok_or_else(|| wrong("come without `prompt_token_ids` (vLLM 0.10.2)"))?;
+    let ids = body["prompt_token_ids"]
+        .as_array()
+        .ok_or_else(|| wrong("come without `prompt_token_ids` (vLLM 0.10.2)"))?;
     if ids.len() != prompt.len() {
         return Err(wrong("are not one for each token"));
     }

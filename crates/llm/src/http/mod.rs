@@ -17,9 +17,7 @@ mod probe;
 pub(crate) use body::{build, parse};
 pub use dialect::{Dialect, Finding, GradeMethod, Probe, TextMethod, TurnMethod};
 pub use endpoint::{Endpoint, Timeouts};
-pub(crate) use failure::{AttemptError, of_status};
+pub(crate) use failure::{AttemptError, What, of_status};
 pub use model::HttpModel;
+pub(crate) use model::Unwatched;
 pub use probe::probe;
-
-#[cfg(test)]
-mod tests;

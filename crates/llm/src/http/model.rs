@@ -42,15 +42,21 @@ impl HttpModel {
         Self { endpoint, name, probe, limits, pace, ended: Condvar::new(), start: Instant::now() }
     }
 
+    /// Where it is.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     /// What was found out about it.
     pub fn probe(&self) -> &Probe {
         &self.probe
     }
 
     fn attempt(&self, request: &Request) -> Result<Outcome, AttemptError> {
-        let (path, body) = build(request, self.endpoint.model(), &self.probe.dialect)?;
+        let (path, body) = build(request, self.endpoint.model(), self.probe.dialect)?;
         let answer = self.endpoint.post(path, &body)?;
-        Ok(parse(request, &self.probe.dialect, &answer).map_err(|(error, usage)| Failure { usage, ..error.failure() }))
+        Ok(parse(request, self.probe.dialect, &answer)
+            .map_err(|(error, usage)| Failure { usage, ..error.failure() }))
     }
 
     fn now(&self) -> Duration {
@@ -126,7 +132,8 @@ impl Run<'_> {
                     drop(pace);
                     self.stop(Stop {
                         reason: "the provider is down: attempts kept failing".to_owned(),
-                        advice: "what is answered is kept; run the same command again when it is back".to_owned(),
+                        advice: "what is answered is kept; run the same command again when it is back"
+                            .to_owned(),
                     });
                     break;
                 }
@@ -152,18 +159,20 @@ impl Run<'_> {
         }
         let sent = self.model.now();
         let attempt = self.model.attempt(&self.requests[index]);
-        self.ended(index, sent, attempt);
+        self.ended(index, sent, &attempt);
     }
 
     /// Makes of an attempt what it means: an outcome, another attempt, or the end of the run.
-    fn ended(&self, index: usize, sent: Duration, attempt: Result<Outcome, AttemptError>) {
+    fn ended(&self, index: usize, sent: Duration, attempt: &Result<Outcome, AttemptError>) {
         let times = [sent, self.model.now()];
-        let (how, outcome, perhaps_paid) = match &attempt {
+        let (how, outcome, perhaps_paid) = match attempt {
             Ok(outcome) => (Attempt::Answered, outcome.clone(), false),
             Err(error) => {
                 let (how, perhaps_paid) = match error.what {
                     What::Overloaded(wait) => (Attempt::Overloaded(wait), false),
-                    What::Failed { retry_after, perhaps_paid } => (Attempt::Failed(retry_after), perhaps_paid),
+                    What::Failed { retry_after, perhaps_paid } => {
+                        (Attempt::Failed(retry_after), perhaps_paid)
+                    }
                     What::Request | What::Run(_) => (Attempt::Answered, false),
                 };
                 (how, Err(error.failure()), perhaps_paid)
@@ -173,7 +182,7 @@ impl Run<'_> {
             let mut pace = self.model.pace();
             self.schedule().ended(index, how, &mut pace, times, random())
         };
-        if let Err(error) = &attempt
+        if let Err(error) = attempt
             && let What::Run(advice) = error.what
         {
             self.stop(Stop { reason: error.message.clone(), advice: advice.to_owned() });
@@ -199,7 +208,9 @@ impl Run<'_> {
     }
 
     fn sleep(&self, pace: MutexGuard<'_, Pace>, time: Duration) {
-        drop(self.model.ended.wait_timeout(pace, time.clamp(Duration::from_millis(1), Duration::from_secs(1))));
+        drop(
+            self.model.ended.wait_timeout(pace, time.clamp(Duration::from_millis(1), Duration::from_secs(1))),
+        );
     }
 
     fn schedule(&self) -> MutexGuard<'_, Schedule> {
@@ -214,7 +225,7 @@ fn random() -> f64 {
 }
 
 /// Nobody counts.
-struct Unwatched<'a>(&'a (dyn Fn(usize, Outcome) -> bool + Sync));
+pub(crate) struct Unwatched<'a>(pub(crate) &'a (dyn Fn(usize, Outcome) -> bool + Sync));
 
 impl Oversight for Unwatched<'_> {
     fn begin(&self, _: usize) -> Permit {

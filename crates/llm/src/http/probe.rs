@@ -95,7 +95,8 @@ impl Prober<'_> {
     }
 
     fn logprobs(&mut self) -> bool {
-        let request = question("Answer with the single word: yes", Generation { top_logprobs: 5, ..generation(16) });
+        let request =
+            question("Answer with the single word: yes", Generation { top_logprobs: 5, ..generation(16) });
         match self.ask(&request) {
             Ok(answer) if answer.tokens.iter().any(|token| token.alternatives.len() > 1) => {
                 let number = answer.tokens[0].alternatives.len();
@@ -128,7 +129,10 @@ impl Prober<'_> {
 
     fn seed(&mut self) -> bool {
         let warm = Generation { temperature: 1.0, ..generation(24) };
-        let asked = |sample| Request { sample, ..question("Invent a name for a town and describe it.", warm.clone()) };
+        let asked = |sample| Request {
+            sample,
+            ..question("Invent a name for a town and describe it.", warm.clone())
+        };
         let texts: Result<Vec<String>, _> =
             [0, 0, 1].iter().map(|&sample| self.ask(&asked(sample)).map(|answer| answer.text)).collect();
         match texts {
@@ -136,10 +140,16 @@ impl Prober<'_> {
             Ok(texts) if texts[0] != texts[1] => {
                 self.found("seed", false, "the same seed gave two different answers".to_owned())
             }
-            Ok(texts) if texts[0] == texts[2] => {
-                self.found("seed", false, "different seeds gave the same answer, so that it cannot be told".to_owned())
-            }
-            Ok(_) => self.found("seed", true, "the same seed gave the same answer, another seed another".to_owned()),
+            Ok(texts) if texts[0] == texts[2] => self.found(
+                "seed",
+                false,
+                "different seeds gave the same answer, so that it cannot be told".to_owned(),
+            ),
+            Ok(_) => self.found(
+                "seed",
+                true,
+                "the same seed gave the same answer, another seed another".to_owned(),
+            ),
         }
     }
 
@@ -160,7 +170,11 @@ impl Prober<'_> {
             self.dialect.turns = Some(method);
             match self.ask(&request) {
                 Ok(answer) if answer.text.trim_start().starts_with("five") => {
-                    return self.found("begun turns", true, format!("goes on with {:?}", shown(&answer.text)));
+                    return self.found(
+                        "begun turns",
+                        true,
+                        format!("goes on with {:?}", shown(&answer.text)),
+                    );
                 }
                 Ok(answer) => why = format!("does not go on, but says {:?}", shown(&answer.text)),
                 Err(error) => why = error.message,
@@ -173,14 +187,18 @@ impl Prober<'_> {
     fn grades(&mut self) -> bool {
         let request = graded("One is written 1, two is written ", "2", "0 1 2 3 4 5 6 7 8 9");
         let mut why = Vec::new();
-        for (method, name) in
-            [(GradeMethod::PromptLogprobs, "prompt logprobs (vLLM)"), (GradeMethod::Echo, "echo with logprobs")]
-        {
+        for (method, name) in [
+            (GradeMethod::PromptLogprobs, "prompt logprobs (vLLM)"),
+            (GradeMethod::Echo, "echo with logprobs"),
+        ] {
             self.dialect.grades = Some(method);
-            let total = self.ask(&request).map(|answer| answer.grades.iter().flat_map(|grade| &grade.0).sum::<f32>());
+            let total =
+                self.ask(&request).map(|answer| answer.grades.iter().flat_map(|grade| &grade.0).sum::<f32>());
             match total {
                 Ok(total) if total > 0.0 => return self.found("grades", true, format!("by {name}")),
-                Ok(_) => why.push(format!("{name}: no digit among the likeliest tokens after \"two is written\"")),
+                Ok(_) => {
+                    why.push(format!("{name}: no digit among the likeliest tokens after \"two is written\""));
+                }
                 Err(error) => why.push(format!("{name}: {}", error.message)),
             }
         }
@@ -193,15 +211,22 @@ impl Prober<'_> {
             // Whether some token is the whole of "10" at a place where it is what follows.
             let request = graded("8 9 10 11 12\n7 8 9 10 11\n6 7 8 9 ", "10", "1 10");
             return match self.ask(&request) {
-                Ok(answer) if answer.grades[0].0[1] > 0.0 => self.found("10 is one token", true, "at a place".to_owned()),
-                Ok(_) => self.found("10 is one token", false, "numbers are written digit by digit".to_owned()),
+                Ok(answer) if answer.grades[0].0[1] > 0.0 => {
+                    self.found("10 is one token", true, "at a place".to_owned())
+                }
+                Ok(_) => {
+                    self.found("10 is one token", false, "numbers are written digit by digit".to_owned())
+                }
                 Err(error) => self.found("10 is one token", false, error.message),
             };
         }
         if !capabilities.logprobs {
             return self.found("10 is one token", false, "no tokens are shown".to_owned());
         }
-        let request = question("Answer with this number and nothing else: 10", Generation { top_logprobs: 2, ..generation(8) });
+        let request = question(
+            "Answer with this number and nothing else: 10",
+            Generation { top_logprobs: 2, ..generation(8) },
+        );
         match self.ask(&request) {
             Ok(answer) => {
                 let tokens: Vec<&str> = answer.tokens.iter().map(|token| token.text.trim()).collect();
@@ -219,16 +244,18 @@ impl Prober<'_> {
 
     /// One question, asked again after failures that pass.
     fn ask(&self, request: &Request) -> Result<Answer, AttemptError> {
-        let (path, body) = build(request, self.endpoint.model(), &self.dialect)?;
+        let (path, body) = build(request, self.endpoint.model(), self.dialect)?;
         let mut failures = 0;
         loop {
             let error = match self.endpoint.post(path, &body) {
-                Ok(answer) => return parse(request, &self.dialect, &answer).map_err(|(error, _)| error),
+                Ok(answer) => return parse(request, self.dialect, &answer).map_err(|(error, _)| error),
                 Err(error) => error,
             };
             failures += 1;
             let wait = match error.what {
-                What::Overloaded(wait) | What::Failed { retry_after: wait, .. } if failures < ATTEMPTS => wait,
+                What::Overloaded(wait) | What::Failed { retry_after: wait, .. } if failures < ATTEMPTS => {
+                    wait
+                }
                 _ => return Err(error),
             };
             let most = std::time::Duration::from_secs(30);

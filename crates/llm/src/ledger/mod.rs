@@ -8,11 +8,13 @@
 //! however it ends. Others can read meanwhile.
 
 mod answers;
+mod batches;
 mod entries;
 mod models;
 mod schema;
 mod summary;
 
+pub(crate) use batches::BatchRow;
 pub use entries::Entry;
 pub use summary::Summary;
 

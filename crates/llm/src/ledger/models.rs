@@ -29,8 +29,19 @@ impl Ledger {
         self.read_model(model, "SELECT capabilities FROM models WHERE name = ?1")
     }
 
-    /// Keeps what a model offers.
-    pub(crate) fn put_model(
+    /// What the probe of an endpoint found, if it was probed.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read.
+    pub fn probe<T: DeserializeOwned>(&self, model: &str) -> Result<Option<T>, LlmError> {
+        self.read_model(model, "SELECT probe FROM models WHERE name = ?1 AND probe IS NOT NULL")
+    }
+
+    /// Keeps what a model offers, and what its probe found.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn put_model(
         &self,
         model: &str,
         capabilities: Capabilities,

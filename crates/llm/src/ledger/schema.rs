@@ -26,7 +26,7 @@ CREATE TABLE requests (
 CREATE TABLE models (name TEXT PRIMARY KEY, capabilities TEXT NOT NULL, probe TEXT, time INTEGER NOT NULL)
     STRICT, WITHOUT ROWID;
 CREATE TABLE batches (
-    token TEXT PRIMARY KEY, endpoint TEXT NOT NULL, input_file TEXT, id TEXT,
+    token TEXT PRIMARY KEY, endpoint TEXT NOT NULL, id TEXT,
     state TEXT NOT NULL CHECK (state IN ('submitting', 'submitted', 'collected')), time INTEGER NOT NULL)
     STRICT, WITHOUT ROWID;
 CREATE TABLE batch_requests (

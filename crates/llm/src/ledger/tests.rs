@@ -80,6 +80,7 @@ fn a_second_writer_is_told_so_and_a_reader_is_let_in() {
     let reader = Ledger::open_reading(&path).unwrap();
     assert_eq!(reader.models().unwrap(), ["m"]);
     assert_eq!(reader.capabilities("m").unwrap(), Some(Capabilities::default()));
+    assert_eq!(reader.probe::<String>("m").unwrap().unwrap(), "probe");
     assert!(reader.begin(&Fingerprint([0; 32]), "m").is_err());
     drop(ledger);
     Ledger::open(&path).unwrap();
@@ -113,4 +114,20 @@ fn a_damaged_answer_is_an_error_and_no_answer() {
         let error = ledger.outcomes(&[print]).unwrap_err().to_string();
         assert!(error.contains(&print.to_string()), "{error}");
     }
+}
+
+#[test]
+fn open_batches_are_found_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&directory.path().join("l.sqlite")).unwrap();
+    let prints = [Fingerprint([1; 32]), Fingerprint([2; 32])];
+    ledger.note_batch("t1", "e", &prints).unwrap();
+    ledger.note_batch("t2", "other", &prints).unwrap();
+    ledger.name_batch("t1", "batch_1").unwrap();
+    let open = ledger.open_batches("e").unwrap();
+    assert_eq!((open.len(), open[0].id.as_deref(), open[0].requests.len()), (1, Some("batch_1"), 2));
+    ledger.leave_batch("t1", &prints[..1]).unwrap();
+    assert_eq!(ledger.open_batches("e").unwrap()[0].requests, prints[1..]);
+    ledger.leave_batch("t1", &prints).unwrap();
+    assert!(ledger.open_batches("e").unwrap().is_empty());
 }

@@ -48,7 +48,7 @@ mod tests {
     fn retry_after_is_seconds_or_a_date() {
         let now = httpdate::parse_http_date("Wed, 21 Oct 2015 07:28:00 GMT").unwrap();
         let read = |value| retry_after(value, now);
-        assert_eq!(read(" 120 "), Some(Duration::from_secs(120)));
+        assert_eq!(read(" 120 "), Some(Duration::from_mins(2)));
         assert_eq!(read("0.25"), Some(Duration::from_millis(250)));
         assert_eq!(read("Wed, 21 Oct 2015 07:29:30 GMT"), Some(Duration::from_secs(90)));
         assert_eq!(read("Wed, 21 Oct 2015 07:00:00 GMT"), Some(Duration::ZERO), "a date that has passed");

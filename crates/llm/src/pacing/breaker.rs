@@ -36,10 +36,9 @@ impl Breaker {
     pub(super) fn state(&self, now: Duration) -> State {
         match self.open_until {
             _ if self.trials >= TRIALS => State::Down,
-            None => State::Closed,
             Some(_) if self.trying => State::Trying,
             Some(until) if now < until => State::Open(until),
-            Some(_) => State::Closed,
+            None | Some(_) => State::Closed,
         }
     }
 

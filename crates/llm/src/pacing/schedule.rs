@@ -248,7 +248,7 @@ mod tests {
         assert!(!down);
         for times in &log[..4] {
             assert_eq!(times.len(), 2);
-            assert!(times[1] - times[0] >= Duration::from_secs(1) + wait);
+            assert!(times[1] >= times[0] + Duration::from_secs(1) + wait);
         }
         assert!(log[4..].iter().all(|times| times.len() == 1));
     }

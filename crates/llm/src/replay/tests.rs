@@ -3,10 +3,10 @@ use std::fmt::Write as _;
 use super::*;
 use crate::answer::Answer;
 use crate::client::Client;
-use crate::request::{Message, Want};
+use crate::request::{Generation, Message, Want};
 
 fn request(text: &str) -> Request {
-    Request { messages: vec![Message::user(text)], want: Want::Text(Default::default()), sample: 0 }
+    Request { messages: vec![Message::user(text)], want: Want::Text(Generation::default()), sample: 0 }
 }
 
 fn recorded(text: &str, model: &str) -> (Fingerprint, Outcome) {

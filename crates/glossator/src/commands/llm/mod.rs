@@ -3,6 +3,7 @@
 mod ask;
 mod ledger;
 mod prices;
+mod probe;
 
 use std::process::ExitCode;
 
@@ -17,7 +18,8 @@ pub(crate) struct Llm {
 
 #[derive(Subcommand)]
 enum LlmCommand {
-    Ask(ask::Ask),
+    Probe(Box<probe::Probe>),
+    Ask(Box<ask::Ask>),
     Prices(prices::Prices),
     Ledger(ledger::Ledger),
 }
@@ -25,6 +27,7 @@ enum LlmCommand {
 impl Llm {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
+            LlmCommand::Probe(command) => command.run(),
             LlmCommand::Ask(command) => command.run(),
             LlmCommand::Prices(command) => command.run(),
             LlmCommand::Ledger(command) => command.run(),
