@@ -11,7 +11,7 @@ use glossator_llm::http::{Endpoint, HttpModel, Probe, Timeouts, probe};
 use glossator_llm::pacing::Limits;
 use glossator_llm::prices::{Money, Price, Prices};
 use glossator_llm::replay::Replay;
-use glossator_llm::{Client, LanguageModel, Ledger};
+use glossator_llm::{Client, LanguageModel, Ledger, LlmError};
 
 use crate::output;
 
@@ -76,15 +76,15 @@ impl LlmArgs {
         let ledger = || Ledger::open(path).map(Arc::new);
         match self.llm.as_str() {
             "http" => {
-                let (endpoint, ledger) = (self.endpoint()?, ledger()?);
+                let endpoint = self.endpoint()?;
+                let (price, ledger) = (self.price(&endpoint)?, ledger()?);
                 let probe = known(&endpoint, &ledger)?;
-                let price = self.price(&endpoint)?;
                 self.finish(HttpModel::new(endpoint, probe, self.limits()), ledger, price)
             }
             "batch" => {
-                let (endpoint, ledger) = (self.endpoint()?, ledger()?);
+                let endpoint = self.endpoint()?;
+                let (price, ledger) = (self.price(&endpoint)?.map(Price::in_batch), ledger()?);
                 let probe = known(&endpoint, &ledger)?;
-                let price = self.price(&endpoint)?.map(Price::in_batch);
                 let most = self.batch_wait.map(|minutes| Duration::from_secs(60 * minutes));
                 let waiting = Waiting { pause: Duration::from_secs(5), most };
                 self.finish(BatchModel::new(endpoint, probe, Arc::clone(&ledger), waiting), ledger, price)
@@ -123,6 +123,8 @@ impl LlmArgs {
         let price = prices.of(&endpoint.name(), endpoint.model());
         if price.is_none() {
             let name = endpoint.name();
+            // Before anything is asked, the probe included.
+            ensure!(self.budget.is_none(), LlmError::NoPrice { model: name });
             output::note(&format!(
                 "note: there is no price for {name}, so that tokens are counted and money is not"
             ));
