@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The demo's pipeline: train a small dictionary on the middle of SmolLM2-135M, record every MLP neuron and the dictionary's
-# features, explain all of them by token lookup and some by Neuron2Graph, score the explanations. What is there already
-# is reused.
+# features, explain all of them by token lookup, some by Neuron2Graph and a few in words, score the explanations. What is
+# there already is reused.
 #
 # Usage: run.sh DIRECTORY    with the demo model and corpus in it; writes DIRECTORY/smollm2.atlas
 set -euo pipefail
@@ -14,6 +14,9 @@ dictionaries=$directory/dictionaries/demo
 features=blocks.15.hook_resid_post.hook_sae_acts_post
 # Units that Neuron2Graph explains, drawn at random over all hook points, and as many features again.
 sample=(--units 'random:200@0' --units "$features:0-199")
+# Those of them that a language model explains in words, where the demo explainer is there.
+words=(--units 'random:15@0' --units "$features:0-14")
+explainer=$directory/explainer/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 
 # The language model that explains, if `make demo-explainer` has fetched it.
 explainer=$directory/explainer/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
@@ -48,4 +51,11 @@ RUN
 "$glossator" explain --atlas "$atlas" --explainer n2g,n2g+lookup "${sample[@]}"
 "$glossator" score --atlas "$atlas" --explainer lookup
 "$glossator" score --atlas "$atlas" --explainer lookup,n2g,n2g+lookup "${sample[@]}" --baseline
+if [ -e "$explainer" ]; then
+    "$glossator" explain --atlas "$atlas" --explainer llm:max-act "${words[@]}" --llm "$explainer"
+    "$glossator" score --atlas "$atlas" --explainer llm:max-act --simulator grades --uncalibrated "${words[@]}" \
+        --llm "$explainer"
+else
+    echo "for explanations in words: make demo-explainer (1.1 GB), then make demo again" >&2
+fi
 echo "the atlas is $atlas; the pipeline took $((SECONDS - start)) s" >&2

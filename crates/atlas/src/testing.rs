@@ -6,7 +6,7 @@
 
 mod explained;
 
-pub use explained::explain_synthetic;
+pub use explained::{explain_synthetic, explain_synthetic_in_words};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

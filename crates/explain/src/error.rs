@@ -1,7 +1,10 @@
 //! Everything that can go wrong while explaining and scoring, and what to do about it.
 
 use glossator_atlas::AtlasError;
+use glossator_llm::LlmError;
 use glossator_model::ModelError;
+
+use crate::prompts::PromptError;
 
 /// An error while explaining or scoring units.
 #[derive(Debug, thiserror::Error)]
@@ -19,10 +22,28 @@ pub enum ExplainError {
         message: String,
     },
     /// An explainer that does not exist.
-    #[error("`{name}` is not an explainer (lookup, n2g)")]
+    #[error(
+        "`{name}` is not an explainer (lookup, n2g, n2g+lookup, llm:max-act, llm:pairs, llm:contrastive, llm:logits, llm:tokens, llm:n2g, llm:senses)"
+    )]
     UnknownExplainer {
         /// What the user wrote.
         name: String,
+    },
+    /// A simulator that does not exist.
+    #[error("`{name}` is not a simulator (grades, one-at-a-time, json)")]
+    UnknownSimulator {
+        /// What the user wrote.
+        name: String,
+    },
+    /// A language model that cannot simulate in this way.
+    #[error("{model} cannot simulate by {simulator}: it does not offer {missing}")]
+    Simulator {
+        /// How.
+        simulator: String,
+        /// The language model.
+        model: String,
+        /// What it does not offer, and what to do.
+        missing: String,
     },
     /// The model is not the one that was recorded.
     #[error(
@@ -50,6 +71,12 @@ pub enum ExplainError {
     /// The atlas failed.
     #[error(transparent)]
     Atlas(#[from] AtlasError),
+    /// A prompt that cannot be used.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    /// The language model failed, or the run must stop.
+    #[error(transparent)]
+    Llm(#[from] LlmError),
     /// The subject model failed.
     #[error(transparent)]
     Model(#[from] ModelError),

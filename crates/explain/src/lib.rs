@@ -4,21 +4,33 @@
 //! activation on each token; [`neuron2graph`] finds the token patterns that make it fire; [`backoff`] is both. [`score`] says how well
 //! predictions agree with the truth on excerpts that no explainer saw. [`explaining`] and [`scoring`] run them over
 //! the units of an atlas.
+//!
+//! An explanation in words ([`words`]) predicts through a language model that reads it ([`simulate`]); both are asked with
+//! [`prompts`]. [`explaining_in_words`] and [`simulating`] run them over the units of an atlas.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod activations;
 pub mod backoff;
 mod error;
 pub mod explaining;
+pub mod explaining_in_words;
 pub mod lookup;
 pub mod neuron2graph;
+pub mod prompts;
+pub mod rows;
+pub mod sample;
 pub mod score;
 pub mod scoring;
 mod selector;
+pub mod simulate;
+pub mod simulating;
+mod tally;
 mod text;
+pub mod words;
 
 pub use error::ExplainError;
 pub use selector::Selector;
+pub use tally::Tally;
 
 /// An explanation as a function.
 pub trait Predictor {

@@ -5,19 +5,16 @@
 
 use std::collections::BTreeSet;
 
-use glossator_atlas::{Atlas, Excerpt, ExcerptKind, Explanation, PREDICTION, Score, Simulation, Split};
+use glossator_atlas::{Atlas, Explanation, PREDICTION, Score, Simulation, Split};
 use glossator_model::UnitId;
 use rayon::prelude::*;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::backoff::Backoff;
 use crate::explaining::Explainer;
 use crate::neuron2graph::Trie;
-use crate::score::{Calibration, Estimate, Measures, RESAMPLES, Resampling, ScoredExcerpt, Scores, Stratum};
-use crate::{ExplainError, Predictor, neuron2graph};
-
-/// Excerpts of each kind in a split (Bills et al. 2023).
-pub const EXCERPTS: usize = 5;
+use crate::sample::{EXCERPTS, Sample};
+use crate::score::{Calibration, RESAMPLES, Resampling, Scores};
+use crate::{ExplainError, Predictor, neuron2graph, rows, simulating};
 
 /// Units that are scored, and stored, together.
 const BLOCK: usize = 1024;
@@ -36,13 +33,6 @@ pub struct Scorer<'a> {
 struct Scored {
     scores: Vec<Score>,
     simulations: Vec<Simulation>,
-}
-
-/// The excerpts of one split of a unit, five of a kind at most.
-struct Sample {
-    excerpts: Vec<(Stratum, Excerpt)>,
-    /// Positions that count in no score.
-    ignored: usize,
 }
 
 impl<'a> Scorer<'a> {
@@ -146,11 +136,12 @@ impl<'a> Scorer<'a> {
         let excerpts = self.atlas.excerpts_in(unit, &[self.split, Split::Calibration])?;
         let (calibrating, sample) =
             excerpts.into_iter().partition(|excerpt| excerpt.split == Split::Calibration);
-        let (calibrating, sample) = (self.sample(calibrating), self.sample(sample));
+        let (calibrating, sample) =
+            (Sample::among(self.atlas, calibrating), Sample::among(self.atlas, sample));
         let predictions = sample.predict(predictor);
-        let calibration = Calibration::fit(&calibrating.pair(&calibrating.predict(predictor)));
+        let calibration = Calibration::linear(&calibrating.pair(&calibrating.predict(predictor)));
         let maximum = self.atlas.profile(unit)?.0.max;
-        let scores = Scores::of(&sample.pair(&predictions), calibration, maximum, &self.resampling);
+        let scores = Scores::of(&sample.pair(&predictions), calibration.as_ref(), maximum, &self.resampling);
         let simulations =
             sample.excerpts.iter().zip(predictions).map(|((_, excerpt), activations)| Simulation {
                 unit,
@@ -161,26 +152,12 @@ impl<'a> Scorer<'a> {
             });
         Ok(Scored {
             simulations: simulations.collect(),
-            scores: rows(unit, explainer, self.split, &sample, &scores),
+            scores: rows::rows(
+                rows::Scored { unit, explainer: explainer.name(), scorer: PREDICTION, split: self.split },
+                &sample,
+                &scores,
+            ),
         })
-    }
-
-    /// Up to five top and five random ones of a split's excerpts.
-    fn sample(&self, split: Vec<Excerpt>) -> Sample {
-        let mut excerpts: Vec<(Stratum, Excerpt)> = Vec::new();
-        for excerpt in split {
-            let stratum = match excerpt.kind {
-                ExcerptKind::Top => Stratum::Top,
-                ExcerptKind::Random => Stratum::Random,
-                ExcerptKind::Quantile { .. } => continue,
-            };
-            // A window on both lists counts as a top one, once.
-            let known = excerpts.iter().any(|(_, other)| other.window == excerpt.window);
-            if !known && excerpts.iter().filter(|(other, _)| *other == stratum).count() < EXCERPTS {
-                excerpts.push((stratum, excerpt));
-            }
-        }
-        Sample { excerpts, ignored: self.atlas.manifest().run.ignored_positions as usize }
     }
 
     /// What a score has to beat: the correlation over top and random excerpts of a prediction by the explanation of
@@ -192,38 +169,13 @@ impl<'a> Scorer<'a> {
         unit: UnitId,
         explained: &BTreeSet<u32>,
     ) -> Result<Option<f64>, ExplainError> {
-        let others: Vec<u32> = explained.iter().copied().filter(|index| *index != unit.index).collect();
-        if others.is_empty() {
-            return Ok(None);
-        }
-        let index = others[(xxh3_64(&unit.index.to_le_bytes()) % others.len() as u64) as usize];
+        let Some(index) = simulating::another(unit, explained) else { return Ok(None) };
         let Some(predictor) = self.predictor(explainer, UnitId { index, ..unit })? else { return Ok(None) };
-        let sample = self.sample(self.atlas.excerpts_in(unit, &[self.split])?);
+        let sample = Sample::of(self.atlas, unit, self.split)?;
         let predictions = sample.predict(predictor.as_ref());
         let resampling = Resampling::new(0, 0, 0);
         let scores = Scores::of(&sample.pair(&predictions), None, 0.0, &resampling);
         Ok(scores.top_and_random.correlation.value)
-    }
-}
-
-impl Sample {
-    fn predict(&self, predictor: &dyn Predictor) -> Vec<Vec<f32>> {
-        self.excerpts.iter().map(|(_, excerpt)| predictor.predict(&excerpt.tokens)).collect()
-    }
-
-    fn pair<'b>(&'b self, predictions: &'b [Vec<f32>]) -> Vec<ScoredExcerpt<'b>> {
-        let pairs = self.excerpts.iter().zip(predictions);
-        let counted = pairs.map(|((stratum, excerpt), prediction)| ScoredExcerpt {
-            truth: &excerpt.activations[self.ignored..],
-            prediction: &prediction[self.ignored..],
-            stratum: *stratum,
-        });
-        counted.collect()
-    }
-
-    fn tokens(&self, wanted: &[Stratum]) -> u64 {
-        let chosen = self.excerpts.iter().filter(|(stratum, _)| wanted.contains(stratum));
-        chosen.map(|(_, excerpt)| (excerpt.tokens.len() - self.ignored) as u64).sum()
     }
 }
 
@@ -234,50 +186,4 @@ fn patterns(unit: UnitId, stored: &Explanation) -> Result<Trie, ExplainError> {
         explainer: stored.explainer.clone(),
         message,
     })
-}
-
-/// The scores as stored, one row per metric and sample.
-fn rows(unit: UnitId, explainer: Explainer, split: Split, sample: &Sample, scores: &Scores) -> Vec<Score> {
-    let samples = [
-        ("top_and_random", &scores.top_and_random, &[Stratum::Top, Stratum::Random][..]),
-        ("top_only", &scores.top_only, &[Stratum::Top]),
-        ("random_only", &scores.random_only, &[Stratum::Random]),
-    ];
-    let mut rows = Vec::new();
-    for (name, measures, strata) in samples {
-        for (metric, estimate, undefined) in metrics(measures) {
-            rows.push(Score {
-                unit,
-                explainer: explainer.name().to_owned(),
-                scorer: PREDICTION.to_owned(),
-                metric: metric.to_owned(),
-                sample: name.to_owned(),
-                split,
-                value: estimate.value,
-                low: estimate.interval.map(|interval| interval.low),
-                high: estimate.interval.map(|interval| interval.high),
-                tokens: sample.tokens(strata),
-                remark: estimate.value.is_none().then(|| undefined.to_owned()),
-            });
-        }
-    }
-    rows
-}
-
-/// Each measure with its stored name, and why it is undefined if it is.
-fn metrics(measures: &Measures) -> [(&'static str, Estimate, &'static str); 6] {
-    let reason =
-        |reason: &'static str| if measures.excerpts == 0 { "there are no such excerpts" } else { reason };
-    let constant = match measures.r_squared.value {
-        Some(_) => "the prediction is constant",
-        None => "the activations are constant",
-    };
-    [
-        ("correlation", measures.correlation, reason(constant)),
-        ("r_squared", measures.r_squared, reason("the activations are constant")),
-        ("absolute_deviation_explained", measures.absolute_deviation, reason("the activations are zero")),
-        ("precision", measures.precision, reason("nothing is predicted to fire")),
-        ("recall", measures.recall, reason("the unit does not fire")),
-        ("f1", measures.f1, reason("neither fires nor is predicted to")),
-    ]
 }

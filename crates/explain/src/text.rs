@@ -30,13 +30,13 @@ pub(crate) fn escaped(text: &str) -> String {
 }
 
 /// Whether `text` goes on with `xNN`, two hexadecimal digits.
-fn is_byte(text: &str) -> bool {
+pub(crate) fn is_byte(text: &str) -> bool {
     let digits = text.as_bytes().get(1..3);
     text.starts_with('x') && digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// Control characters, spaces other than the plain one, zero-width characters and directional marks.
-fn is_invisible(character: char) -> bool {
+pub(crate) fn is_invisible(character: char) -> bool {
     character.is_control()
         || (character.is_whitespace() && character != ' ')
         || matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'

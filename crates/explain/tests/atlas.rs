@@ -9,7 +9,8 @@ use glossator_atlas::testing::write_synthetic;
 use glossator_atlas::{Atlas, Excerpt, Explanation, Score, Split};
 use glossator_explain::explaining::{self, Explainer};
 use glossator_explain::neuron2graph::{self, EXAMPLES, Padding, Trie};
-use glossator_explain::scoring::{EXCERPTS, Scorer};
+use glossator_explain::sample::EXCERPTS;
+use glossator_explain::scoring::Scorer;
 use glossator_explain::{Predictor, Selector};
 use glossator_model::UnitId;
 

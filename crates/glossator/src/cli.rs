@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     activations, completions, convert, corpus, doctor, encode, evaluate, explain, export, generate, import,
-    inspect, llm, merge, record, reference, score, serve, train, verify,
+    inspect, llm, merge, prompts, record, reference, score, serve, train, verify,
 };
 
 /// Glossator explains language models from the inside: it records what every neuron does, explains it,
@@ -30,8 +30,9 @@ pub(crate) enum Command {
     Activations(activations::Activations),
     Generate(generate::Generate),
     Evaluate(Box<evaluate::Evaluate>),
-    Explain(explain::Explain),
-    Score(score::Score),
+    Explain(Box<explain::Explain>),
+    Score(Box<score::Score>),
+    Prompts(prompts::WritePrompts),
     Record(Box<record::Record>),
     Train(train::Train),
     Llm(Box<llm::Llm>),
@@ -58,6 +59,7 @@ impl Command {
             Self::Evaluate(command) => command.run(),
             Self::Explain(command) => command.run(),
             Self::Score(command) => command.run(),
+            Self::Prompts(command) => command.run(),
             Self::Record(command) => command.run(),
             Self::Train(command) => command.run(),
             Self::Llm(command) => command.run(),

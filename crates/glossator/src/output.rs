@@ -75,6 +75,19 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
+/// A progress bar like [`progress`], for runs that ask a language model: its message is the running totals.
+pub(crate) fn progress_of_calls(total: u64, what: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+    let template = format!(
+        "{{prefix:>10}} [{{bar:20}}] {{human_pos}}/{{human_len}} {what} {{per_sec}}, {{eta}} left; {{wide_msg}}"
+    );
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
 /// A progress bar over `total` things of the given name (`tokens`, `units`), with rate and time left.
 pub(crate) fn progress(total: u64, what: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());

@@ -148,10 +148,10 @@ fn another_schema_version_is_refused() {
     assert!(!output.status.success() && errors.contains("schema version is 77"), "{errors}");
     let path = atlas.join("manifest.json");
     let manifest = fs::read_to_string(&path).unwrap();
-    fs::write(&path, manifest.replace("\"schema_version\": 1", "\"schema_version\": 77")).unwrap();
+    fs::write(&path, manifest.replace("\"schema_version\": 2", "\"schema_version\": 77")).unwrap();
     let [mut explain, _] = commands(&atlas);
     let output = explain.output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    let expected = "atlas schema version 77, this glossator reads version 1";
+    let expected = "atlas schema version 77, this glossator reads version 2";
     assert!(!output.status.success() && errors.contains(expected), "{errors}");
 }

@@ -61,7 +61,13 @@ const samples: Record<string, string> = {
 
 const words = (name: string) => name.replace(/_/g, " ");
 
-export const explainerTitle = (name: string): string => explainers[name] ?? name;
+/** An explainer in words is named with its model, as `llm:max-act@MODEL`. */
+export function explainerTitle(name: string): string {
+  const at = name.indexOf("@");
+  if (at < 0) return explainers[name] ?? name;
+  const method = name.slice(0, at);
+  return `${explainers[method] ?? method} (${name.slice(at + 1)})`;
+}
 export const metricTitle = (name: string): string => metrics[name] ?? words(name);
 export const sampleTitle = (name: string): string => samples[name] ?? words(name);
 

@@ -19,12 +19,15 @@ function build() {
   cargo("-p", "glossator-atlas", "--example", "synthetic_atlas");
 }
 
-/** A directory with a made-up atlas in it: 3 hook points of 120 units, the first 60 of each explained. */
-export function makeAtlas() {
+/**
+ * A directory with a made-up atlas in it: 3 hook points of 120 units, the first 60 of each explained, the first also in
+ * words if asked.
+ */
+export function makeAtlas(...words) {
   build();
   const directory = mkdtempSync(path.join(tmpdir(), "glossator-browser-"));
   const atlas = path.join(directory, "made-up.atlas");
-  execFileSync(synthetic, [atlas, "3", "120", "60", "24"]);
+  execFileSync(synthetic, [atlas, "3", "120", "60", "24", ...words]);
   return { directory, atlas, remove: () => rmSync(directory, { recursive: true, force: true }) };
 }
 

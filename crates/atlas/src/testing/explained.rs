@@ -46,6 +46,40 @@ pub fn explain_synthetic(directory: &Path, units: u32) -> Result<(), AtlasError>
     Ok(())
 }
 
+/// Explains unit 0 of every hook point in words as well, as if two simulators had scored that and one had another unit's
+/// explanation scored beside it.
+pub fn explain_synthetic_in_words(directory: &Path) -> Result<(), AtlasError> {
+    let atlas = Atlas::open_writable(directory)?;
+    let explainer = "llm:max-act@made-up";
+    for hook in atlas.hooks().to_vec() {
+        let unit = UnitId { hook: hook.hook, index: 0 };
+        let excerpts = atlas.excerpts(unit)?;
+        let text = format!("the word “{}” wherever <b>it</b> stands", TEXTS[preferred(unit) as usize]);
+        let body = json!({});
+        let explainer_name = explainer.to_owned();
+        atlas.put_explanations(&[Explanation {
+            unit,
+            explainer: explainer_name,
+            text,
+            body,
+            seconds: None,
+        }])?;
+        let (mut scores, mut simulations) = (Vec::new(), Vec::new());
+        for scorer in
+            ["simulation:grades@made-up", "simulation:json@made-up", "other-unit:simulation:json@made-up"]
+        {
+            let by = |score: Score| Score { scorer: scorer.to_owned(), ..score };
+            scores.extend(SCORED.map(|(metric, sample)| by(score(unit, explainer, metric, sample))));
+            if scorer.starts_with("simulation:") {
+                let all = scored(&excerpts).map(|excerpt| simulation(unit, explainer, excerpt));
+                simulations.extend(all.map(|one| Simulation { scorer: scorer.to_owned(), ..one }));
+            }
+        }
+        atlas.put_scores(&scores, &simulations)?;
+    }
+    Ok(())
+}
+
 fn preferred(unit: UnitId) -> u32 {
     unit.index % TEXTS.len() as u32
 }

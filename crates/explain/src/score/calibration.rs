@@ -1,24 +1,32 @@
-//! Linear calibration: `y ≈ slope · p + intercept`, by ordinary least squares over the calibration excerpts.
+//! Calibration: maps the scale of a prediction to the unit's own, so that R² and the absolute deviation mean something.
 //!
-//! Maps the scale of a prediction to the unit's own, so that R² and the absolute deviation mean something. It is
+//! Linear is `y ≈ slope · p + intercept`, by ordinary least squares over the calibration excerpts; percentile matching is
+//! in a file of its own; none leaves predictions as they are. A calibration is
 //! fitted on the calibration split only and applied to the scored split (Bills et al. 2023, "Scoring", calibrate on
 //! the scored excerpts themselves; that would make R² equal to the squared correlation by construction).
 
-use super::ScoredExcerpt;
+use super::{PercentileMatching, ScoredExcerpt};
 
-/// An affine map from predictions to activations.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Calibration {
-    /// Activation per unit of prediction.
-    pub slope: f64,
-    /// Activation where the prediction is zero.
-    pub intercept: f64,
+/// A map from predictions to activations.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Calibration {
+    /// Predictions are activations already.
+    None,
+    /// An affine map.
+    Linear {
+        /// Activation per unit of prediction.
+        slope: f64,
+        /// Activation where the prediction is zero.
+        intercept: f64,
+    },
+    /// [`PercentileMatching`]
+    Percentile(PercentileMatching),
 }
 
 impl Calibration {
     /// Least squares over all tokens of `excerpts`. A constant prediction gives slope 0 and the mean activation as the
     /// intercept. `None` without tokens or when a value is not finite.
-    pub fn fit(excerpts: &[ScoredExcerpt<'_>]) -> Option<Self> {
+    pub fn linear(excerpts: &[ScoredExcerpt<'_>]) -> Option<Self> {
         let pairs = || {
             let tokens = excerpts.iter().flat_map(|excerpt| excerpt.truth.iter().zip(excerpt.prediction));
             tokens.map(|(truth, prediction)| (f64::from(*truth), f64::from(*prediction)))
@@ -38,11 +46,20 @@ impl Calibration {
         }
         let slope = if variance <= 1e-12 * power { 0.0 } else { covariance / variance };
         let intercept = mean_truth - slope * mean_prediction;
-        (slope.is_finite() && intercept.is_finite()).then_some(Self { slope, intercept })
+        (slope.is_finite() && intercept.is_finite()).then_some(Self::Linear { slope, intercept })
+    }
+
+    /// Percentile matching over all tokens of `excerpts`. `None` without tokens or when a value is not finite.
+    pub fn percentile(excerpts: &[ScoredExcerpt<'_>]) -> Option<Self> {
+        PercentileMatching::fit(excerpts).map(Self::Percentile)
     }
 
     /// The calibrated prediction.
-    pub fn apply(self, prediction: f64) -> f64 {
-        self.slope * prediction + self.intercept
+    pub fn apply(&self, prediction: f64) -> f64 {
+        match self {
+            Self::None => prediction,
+            Self::Linear { slope, intercept } => slope * prediction + intercept,
+            Self::Percentile(matching) => matching.apply(prediction),
+        }
     }
 }

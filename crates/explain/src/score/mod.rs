@@ -10,11 +10,13 @@
 mod bootstrap;
 mod calibration;
 mod measures;
+mod percentile;
 mod sums;
 
 pub use bootstrap::{Interval, RESAMPLES, Resampling};
 pub use calibration::Calibration;
 pub use measures::{Estimate, Measures};
+pub use percentile::PercentileMatching;
 pub use sums::Sums;
 
 /// One scoring excerpt: what the unit did, and what the explanation predicted, token by token.
@@ -52,11 +54,11 @@ impl Scores {
     /// Scores predictions on `excerpts`.
     ///
     /// `calibration` maps predictions to the unit's own scale and must have been fitted on other excerpts
-    /// ([`Calibration::fit`]). `maximum` is the unit's recorded maximum: the unit fires where its activation is at
+    /// ([`Calibration::linear`]). `maximum` is the unit's recorded maximum: the unit fires where its activation is at
     /// least half of it, and is predicted to fire where the uncalibrated prediction is at least half of it.
     pub fn of(
         excerpts: &[ScoredExcerpt<'_>],
-        calibration: Option<Calibration>,
+        calibration: Option<&Calibration>,
         maximum: f32,
         resampling: &Resampling,
     ) -> Self {

@@ -65,7 +65,7 @@ impl Sums {
     pub(super) fn of(
         excerpt: ScoredExcerpt<'_>,
         centre: Centre,
-        calibration: Option<Calibration>,
+        calibration: Option<&Calibration>,
         maximum: f32,
     ) -> Self {
         assert_eq!(excerpt.truth.len(), excerpt.prediction.len(), "one prediction per token");

@@ -45,8 +45,8 @@ proptest! {
     fn measures_match_their_formulas(pairs in prop::collection::vec(excerpt(), 1..7), maximum in -1.0_f32..5.0) {
         let strata: Vec<_> = (0..pairs.len()).map(|i| if i % 2 == 0 { Stratum::Top } else { Stratum::Random }).collect();
         let excerpts = excerpts(&pairs, &strata);
-        let calibration = Calibration { slope: 0.7, intercept: 0.2 };
-        let scores = Scores::of(&excerpts, Some(calibration), maximum, &resampling());
+        let calibration = Calibration::Linear { slope: 0.7, intercept: 0.2 };
+        let scores = Scores::of(&excerpts, Some(&calibration), maximum, &resampling());
         let sets: [(Measures, &dyn Fn(Stratum) -> bool); 3] = [
             (scores.top_and_random, &|_| true),
             (scores.top_only, &|stratum| stratum == Stratum::Top),
@@ -84,13 +84,14 @@ proptest! {
     #[test]
     fn calibration_is_least_squares(pairs in prop::collection::vec(excerpt(), 1..5), step in -0.5_f64..0.5) {
         let excerpts = excerpts(&pairs, &[Stratum::Top; 5]);
-        let fitted = Calibration::fit(&excerpts).unwrap();
+        let fitted = Calibration::linear(&excerpts).unwrap();
+        let Calibration::Linear { slope, intercept } = fitted else { panic!() };
         let loss = |calibration: Calibration| -> f64 {
             let tokens = excerpts.iter().flat_map(|e| e.truth.iter().zip(e.prediction));
             tokens.map(|(y, p)| (f64::from(*y) - calibration.apply(f64::from(*p))).powi(2)).sum()
         };
-        let steeper = loss(Calibration { slope: fitted.slope + step, ..fitted });
-        let higher = loss(Calibration { intercept: fitted.intercept + step, ..fitted });
+        let steeper = loss(Calibration::Linear { slope: slope + step, intercept });
+        let higher = loss(Calibration::Linear { slope, intercept: intercept + step });
         prop_assert!(loss(fitted) <= steeper.min(higher) + 1e-9);
     }
 
@@ -128,9 +129,9 @@ fn the_constant_explanation_explains_nothing() {
     let pairs: Vec<(Vec<f32>, Vec<f32>)> =
         truth.map(|truth| (truth, Constant(0.25).predict(&[1, 2, 3]))).to_vec();
     let excerpts = excerpts(&pairs, &[Stratum::Top, Stratum::Random]);
-    let calibration = Calibration::fit(&excerpts).unwrap();
-    assert_eq!(calibration, Calibration { slope: 0.0, intercept: 0.75 });
-    let scores = Scores::of(&excerpts, Some(calibration), 3.0, &resampling());
+    let calibration = Calibration::linear(&excerpts).unwrap();
+    assert_eq!(calibration, Calibration::Linear { slope: 0.0, intercept: 0.75 });
+    let scores = Scores::of(&excerpts, Some(&calibration), 3.0, &resampling());
     assert_eq!(scores.top_and_random.correlation.value, None);
     assert!(scores.top_and_random.r_squared.value.unwrap().abs() < 1e-12);
 }
@@ -140,8 +141,8 @@ fn values_that_are_not_finite_leave_measures_undefined() {
     let pairs =
         vec![(vec![0.0, f32::NAN, 3.0], vec![0.0, 1.0, 2.0]), (vec![0.0, 0.5, 0.0], vec![0.0, 1.0, 0.0])];
     let excerpts = excerpts(&pairs, &[Stratum::Top, Stratum::Random]);
-    assert_eq!(Calibration::fit(&excerpts), None);
-    let scores = Scores::of(&excerpts, Calibration::fit(&excerpts), 3.0, &resampling());
+    assert_eq!(Calibration::linear(&excerpts).as_ref(), None);
+    let scores = Scores::of(&excerpts, Calibration::linear(&excerpts).as_ref(), 3.0, &resampling());
     assert_eq!(scores.top_and_random.correlation.value, None);
     assert_eq!(scores.top_and_random.absolute_deviation.value, None);
 }
@@ -157,7 +158,7 @@ fn one_excerpt_has_a_value_but_no_interval() {
 
 #[test]
 fn no_excerpts_leave_everything_undefined() {
-    let scores = Scores::of(&[], Calibration::fit(&[]), 1.0, &resampling());
+    let scores = Scores::of(&[], Calibration::linear(&[]).as_ref(), 1.0, &resampling());
     assert_eq!(scores.top_and_random, Measures::default());
 }
 
@@ -172,10 +173,38 @@ fn intervals_hold_the_value_and_repeat_with_the_seed() {
         .collect();
     let strata: Vec<Stratum> = (0..8).map(|i| if i < 4 { Stratum::Top } else { Stratum::Random }).collect();
     let excerpts = excerpts(&pairs, &strata);
-    let calibration = Calibration::fit(&excerpts);
-    let scores = Scores::of(&excerpts, calibration, 6.0, &resampling());
-    assert_eq!(scores, Scores::of(&excerpts, calibration, 6.0, &resampling()));
+    let calibration = Calibration::linear(&excerpts);
+    let scores = Scores::of(&excerpts, calibration.as_ref(), 6.0, &resampling());
+    assert_eq!(scores, Scores::of(&excerpts, calibration.as_ref(), 6.0, &resampling()));
     let correlation = scores.top_and_random.correlation;
     let (value, interval) = (correlation.value.unwrap(), correlation.interval.unwrap());
     assert!(interval.low < value && value < interval.high, "{interval:?} around {value}");
+}
+
+#[test]
+fn percentiles_match_by_rank() {
+    let pairs = [(vec![0.0, 4.0, 1.0], vec![10.0, 30.0, 20.0])];
+    let matching = Calibration::percentile(&excerpts(&pairs, &[Stratum::Top])).unwrap();
+    let mapped = [5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 99.0].map(|prediction| matching.apply(prediction));
+    assert_eq!(mapped, [0.0, 0.0, 0.5, 1.0, 2.5, 4.0, 4.0]);
+    // Equal predictions get the mean of their ranks.
+    let tied = [(vec![0.0, 1.0, 5.0, 9.0], vec![0.0, 0.0, 0.0, 2.0])];
+    let matching = Calibration::percentile(&excerpts(&tied, &[Stratum::Top])).unwrap();
+    assert_eq!([-1.0, 0.0, 1.0, 2.0].map(|prediction| matching.apply(prediction)), [2.0, 2.0, 5.5, 9.0]);
+    assert_eq!(Calibration::percentile(&[]), None);
+    let broken = [(vec![f32::NAN], vec![0.0])];
+    assert_eq!(Calibration::percentile(&excerpts(&broken, &[Stratum::Top])), None);
+}
+
+proptest! {
+    /// Matching is monotonous and stays within the activations it was fitted on.
+    #[test]
+    fn percentile_matching_is_monotonous(pair in excerpt(), low in -4.0_f64..4.0, step in 0.0_f64..4.0) {
+        let pairs = [pair];
+        let matching = Calibration::percentile(&excerpts(&pairs, &[Stratum::Random])).unwrap();
+        let (first, second) = (matching.apply(low), matching.apply(low + step));
+        let range = pairs[0].0.iter().fold((f64::MAX, f64::MIN), |(low, high), y| (low.min(f64::from(*y)), high.max(f64::from(*y))));
+        prop_assert!(first <= second + 1e-9);
+        prop_assert!(first >= range.0 - 1e-9 && second <= range.1 + 1e-9);
+    }
 }

@@ -1,5 +1,6 @@
 //! Groups of arguments that several subcommands share.
 
+pub(crate) mod asking;
 pub(crate) mod corpus;
 pub(crate) mod dictionary;
 pub(crate) mod dictionary_file;

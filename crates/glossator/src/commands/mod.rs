@@ -14,6 +14,7 @@ pub(crate) mod import;
 pub(crate) mod inspect;
 pub(crate) mod llm;
 pub(crate) mod merge;
+pub(crate) mod prompts;
 pub(crate) mod record;
 pub(crate) mod reference;
 pub(crate) mod score;

@@ -1,32 +1,48 @@
-//! `glossator explain`: explains units of an atlas by token lookup and Neuron2Graph.
+//! `glossator explain`: explains units of an atlas by token lookup, Neuron2Graph, and in words by a language model.
+
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use anyhow::Context as _;
 use clap::Args;
 use glossator_atlas::Atlas;
 use glossator_explain::explaining::{self, Explainer};
-use glossator_explain::{Selector, neuron2graph};
+use glossator_explain::simulate::Simulator;
+use glossator_explain::words::{Method, PREFIX};
+use glossator_explain::{ExplainError, Selector, neuron2graph};
 use glossator_model::{Model, Precision, UnitId};
 
 use crate::arguments::dictionary::Dictionaries;
+use crate::arguments::llm::LlmArgs;
 use crate::output;
 
-/// Explain units without a language model: by token lookup, and by Neuron2Graph
+/// Explain units: by token lookup, by Neuron2Graph, and in words by a language model
 ///
 /// An explanation predicts a unit's activation on every token of a text. `lookup` knows the unit's mean activation on
 /// each token. `n2g` (Neuron2Graph) asks the subject model which token patterns make the unit fire. `n2g+lookup` is the
-/// pattern where one matches and the token's mean elsewhere, for units that n2g has explained. Units that are explained
-/// already are left out, so that an interrupted run goes on where it was.
+/// pattern where one matches and the token's mean elsewhere, for units that n2g has explained. These need no
+/// language model.
+///
+/// With `llm:…` a language model says in words what a unit responds to: `llm:max-act` from marked excerpts, `llm:pairs` from
+/// tokens with activations, `llm:contrastive` with near misses, `llm:logits` with the tokens that the unit promotes,
+/// `llm:tokens` from tokens alone, `llm:n2g` from the patterns that n2g found, `llm:senses` sense by sense. What it will ask is
+/// said before, what failed after; answers are kept in a ledger and never asked twice.
+///
+/// Units that are explained already are left out, so that an interrupted run goes on where it was.
+///
+/// Example: glossator explain --atlas run.atlas --units random:30 --explainer llm:max-act --llm local
 #[derive(Args)]
 pub(crate) struct Explain {
     /// The atlas
     #[arg(long, value_name = "DIR")]
     atlas: PathBuf,
-    /// What makes the explanations: lookup, n2g, n2g+lookup
+    /// What makes the explanations: lookup, n2g, n2g+lookup, llm:max-act, llm:pairs, llm:contrastive, llm:logits,
+    /// llm:tokens, llm:n2g, llm:senses; llm is llm:max-act
     #[arg(long, value_delimiter = ',', default_value = "lookup,n2g,n2g+lookup", value_name = "NAMES")]
-    explainer: Vec<Explainer>,
+    explainer: Vec<Kind>,
     /// Units: all, HOOK, HOOK:7, HOOK:0-99 (HOOK may be a pattern such as blocks.*.mlp.hook_post), random:200@SEED,
     /// density:0.001-0.1, or @FILE with one of these a line; may be given several times
     #[arg(long, default_value = "all", value_name = "SPEC")]
@@ -42,6 +58,20 @@ pub(crate) struct Explain {
     /// Arithmetic of the subject model: f32, bf16 or auto
     #[arg(long, default_value = "auto", value_parser = precision, value_name = "FORMAT")]
     precision: Precision,
+    /// Explanations in words that are made of each unit; the best on the calibration split is kept
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100), value_name = "N")]
+    samples: u32,
+    /// Who simulates to find the best: grades, one-at-a-time, json [default: grades where the model offers them, else json]
+    #[arg(long, value_name = "SIMULATOR")]
+    choose_by: Option<Simulator>,
+    /// Prompts to use in place of the built-in ones (`glossator prompts DIR` writes those)
+    #[arg(long, value_name = "DIR")]
+    prompts: Option<PathBuf>,
+    /// Only say what a language model would be asked, and what that costs
+    #[arg(long)]
+    estimate: bool,
+    #[command(flatten)]
+    llm: LlmArgs,
     /// Explain units again that are explained already
     #[arg(long)]
     again: bool,
@@ -51,6 +81,25 @@ pub(crate) struct Explain {
     /// Print the explanations as JSON, one line each
     #[arg(long)]
     json: bool,
+}
+
+/// An explainer by name.
+#[derive(Clone, Copy)]
+enum Kind {
+    Predictor(Explainer),
+    Words(Method),
+}
+
+impl FromStr for Kind {
+    type Err = ExplainError;
+
+    fn from_str(text: &str) -> Result<Self, ExplainError> {
+        if text == "llm" || text.starts_with(PREFIX) {
+            text.parse().map(Self::Words)
+        } else {
+            text.parse().map(Self::Predictor)
+        }
+    }
 }
 
 fn precision(text: &str) -> Result<Precision, String> {
@@ -67,9 +116,15 @@ impl Explain {
         let atlas = Atlas::open_writable(&self.atlas)?;
         let mut units = Selector::union(&self.units, &atlas)?;
         units.truncate(self.limit.unwrap_or(usize::MAX));
-        for &explainer in &self.explainer {
-            self.explain(&atlas, explainer, &units)?;
+        let mut methods = Vec::new();
+        for &kind in &self.explainer {
+            match kind {
+                Kind::Predictor(explainer) if !self.estimate => self.explain(&atlas, explainer, &units)?,
+                Kind::Predictor(_) => {}
+                Kind::Words(method) => methods.push(method),
+            }
         }
+        self.explain_in_words(&atlas, &methods, &units)?;
         if let Some(directory) = &self.graphviz {
             draw(&atlas, &units, directory)?;
         }

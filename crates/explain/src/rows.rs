@@ -1,0 +1,95 @@
+//! Scores as they are stored: one row for each metric and sample.
+
+use glossator_atlas::{Score, Split};
+use glossator_model::UnitId;
+
+use crate::sample::Sample;
+use crate::score::{Estimate, Measures, Scores, Stratum};
+
+/// Whose scores these are.
+#[derive(Debug, Clone, Copy)]
+pub struct Scored<'a> {
+    /// The unit.
+    pub unit: UnitId,
+    /// The explainer.
+    pub explainer: &'a str,
+    /// The scorer.
+    pub scorer: &'a str,
+    /// The split.
+    pub split: Split,
+}
+
+/// The rows of all measures.
+pub fn rows(scored: Scored<'_>, sample: &Sample, scores: &Scores) -> Vec<Score> {
+    each(scored, sample, scores, |measures| metrics(measures).to_vec())
+}
+
+/// The rows of those measures alone that depend on a calibration, under the measure's name with `suffix`.
+pub fn calibrated_rows(scored: Scored<'_>, sample: &Sample, scores: &Scores, suffix: &str) -> Vec<Score> {
+    let mut rows = each(scored, sample, scores, |measures| {
+        let [_, r_squared, absolute_deviation, ..] = metrics(measures);
+        vec![r_squared, absolute_deviation]
+    });
+    rows.iter_mut().for_each(|row| row.metric.push_str(suffix));
+    rows
+}
+
+/// The rows of those measures alone that do not depend on a calibration.
+pub fn uncalibrated_rows(scored: Scored<'_>, sample: &Sample, scores: &Scores) -> Vec<Score> {
+    each(scored, sample, scores, |measures| {
+        let [correlation, _, _, precision, recall, f1] = metrics(measures);
+        vec![correlation, precision, recall, f1]
+    })
+}
+
+/// A measure with its stored name, and why it is undefined if it is.
+type Metric = (&'static str, Estimate, &'static str);
+
+fn each(
+    scored: Scored<'_>,
+    sample: &Sample,
+    scores: &Scores,
+    metrics: impl Fn(&Measures) -> Vec<Metric>,
+) -> Vec<Score> {
+    let samples = [
+        ("top_and_random", &scores.top_and_random, &[Stratum::Top, Stratum::Random][..]),
+        ("top_only", &scores.top_only, &[Stratum::Top]),
+        ("random_only", &scores.random_only, &[Stratum::Random]),
+    ];
+    let mut rows = Vec::new();
+    for (name, measures, strata) in samples {
+        for (metric, estimate, undefined) in metrics(measures) {
+            rows.push(Score {
+                unit: scored.unit,
+                explainer: scored.explainer.to_owned(),
+                scorer: scored.scorer.to_owned(),
+                metric: metric.to_owned(),
+                sample: name.to_owned(),
+                split: scored.split,
+                value: estimate.value,
+                low: estimate.interval.map(|interval| interval.low),
+                high: estimate.interval.map(|interval| interval.high),
+                tokens: sample.tokens(strata),
+                remark: estimate.value.is_none().then(|| undefined.to_owned()),
+            });
+        }
+    }
+    rows
+}
+
+fn metrics(measures: &Measures) -> [Metric; 6] {
+    let reason =
+        |reason: &'static str| if measures.excerpts == 0 { "there are no such excerpts" } else { reason };
+    let constant = match measures.r_squared.value {
+        Some(_) => "the prediction is constant",
+        None => "the activations are constant",
+    };
+    [
+        ("correlation", measures.correlation, reason(constant)),
+        ("r_squared", measures.r_squared, reason("the activations are constant")),
+        ("absolute_deviation_explained", measures.absolute_deviation, reason("the activations are zero")),
+        ("precision", measures.precision, reason("nothing is predicted to fire")),
+        ("recall", measures.recall, reason("the unit does not fire")),
+        ("f1", measures.f1, reason("neither fires nor is predicted to")),
+    ]
+}

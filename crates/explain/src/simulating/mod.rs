@@ -1,0 +1,236 @@
+//! Scores explanations in words by simulation, and stores scores, simulations and what was asked, resumably.
+//!
+//! A language model reads the explanation and predicts the activations of the same excerpts that predictions are scored on:
+//! up to five top and five random ones of one split. Where a calibration is wanted, it predicts those of the calibration
+//! split too. Predictions are shares of the unit's maximum; an excerpt for which there is no prediction that can be used
+//! counts in no score. Where that is more than half of the top or of the random excerpts, the scores are undefined. Each of
+//! several senses is scored by itself as well, on the top excerpts that show it and all random ones (`sense_1`, …).
+
+mod simulations;
+mod task;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use glossator_atlas::{Atlas, Calls, Explanation, HEADLINE, Score, Simulation, Split};
+use glossator_llm::{Client, Request};
+use glossator_model::UnitId;
+use xxhash_rust::xxh3::xxh3_64;
+
+pub use simulations::{Simulated, Simulations, Watch};
+use task::{Part, Task, Text, of_sense, remark};
+
+use crate::ExplainError;
+use crate::prompts::Prompts;
+use crate::rows::Scored;
+use crate::sample::{EXCERPTS, Sample};
+use crate::score::{RESAMPLES, Resampling};
+use crate::simulate::Simulator;
+use crate::tally::Tally;
+use crate::words::assigning;
+
+/// Units whose excerpts are asked about, and stored, together.
+const BLOCK: usize = 16;
+
+/// Units from which the cost of a run is estimated.
+const ESTIMATED: usize = 8;
+
+/// What stands where an explanation is, for the baseline of no explanation.
+pub const EMPTY: &str = "(no description)";
+
+/// Scores by simulation.
+pub struct Simulating<'a> {
+    /// Where the explanations are.
+    pub atlas: &'a Atlas,
+    /// Who simulates.
+    pub client: &'a Client,
+    /// What is asked.
+    pub prompts: &'a Prompts,
+    /// How.
+    pub simulator: Simulator,
+    /// The split that is scored on.
+    pub split: Split,
+    /// Seed of the bootstrap.
+    pub seed: u64,
+    /// Whether the calibration excerpts are simulated too.
+    pub calibrated: bool,
+    /// Whether another unit's explanation and none are scored beside each.
+    pub baselines: bool,
+    /// Who sees the running totals.
+    pub watch: Watch<'a>,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SimulationRun {
+    /// Units scored.
+    pub units: usize,
+    /// Requests without an answer that can be used, by what is wrong.
+    pub failures: BTreeMap<String, u64>,
+}
+
+impl Simulating<'_> {
+    /// The name under which scores are stored.
+    pub fn scorer(&self) -> String {
+        self.simulator.scorer(self.client.name())
+    }
+
+    /// Those of `units` that `explainer` has explained and that have no scores of this kind yet, or all of the former if
+    /// `again`.
+    pub fn pending(&self, explainer: &str, units: &[UnitId], again: bool) -> Result<Vec<bool>, ExplainError> {
+        let scorer = self.scorer();
+        let mut pending = Vec::with_capacity(units.len());
+        for units in units.chunk_by(|a, b| a.hook == b.hook) {
+            let hook = units[0].hook;
+            let explained = self.atlas.explained(hook, explainer)?;
+            let scored = if again {
+                BTreeSet::new()
+            } else {
+                self.atlas.scored(hook, explainer, &scorer, self.split)?
+            };
+            let is_pending = |unit: &UnitId| explained.contains(&unit.index) && !scored.contains(&unit.index);
+            pending.extend(units.iter().map(is_pending));
+        }
+        Ok(pending)
+    }
+
+    /// The requests for the first few of `units`, for an estimate before a run, and the number of units that they are for.
+    pub fn first_requests(
+        &self,
+        explainer: &str,
+        units: &[UnitId],
+    ) -> Result<(Vec<Request>, usize), ExplainError> {
+        let simulations = Simulations::new(self.client, self.prompts, self.simulator, self.watch);
+        let units: Vec<UnitId> = units.iter().copied().take(ESTIMATED).collect();
+        let mut requests = Vec::new();
+        for task in self.tasks(explainer, &units)? {
+            for (text, sample) in task.questions() {
+                requests.extend(simulations.requests(self.atlas, text, sample)?);
+            }
+        }
+        Ok((requests, units.len()))
+    }
+
+    /// Scores the explanations by `explainer` of those of `units` that are `pending`. `progress` is told the number of
+    /// units, block by block.
+    pub fn run(
+        &self,
+        explainer: &str,
+        units: &[UnitId],
+        pending: &[bool],
+        progress: &dyn Fn(usize),
+    ) -> Result<SimulationRun, ExplainError> {
+        self.simulator.check(self.client)?;
+        let simulations = Simulations::new(self.client, self.prompts, self.simulator, self.watch);
+        let resampling = Resampling::new(RESAMPLES, EXCERPTS, self.seed);
+        let mut run = SimulationRun::default();
+        for (units, pending) in units.chunks(BLOCK).zip(pending.chunks(BLOCK)) {
+            let wanted = units.iter().zip(pending).filter(|(_, pending)| **pending);
+            let wanted: Vec<UnitId> = wanted.map(|(unit, _)| *unit).collect();
+            let tasks = self.tasks(explainer, &wanted)?;
+            let questions: Vec<(&str, &Sample)> = tasks.iter().flat_map(Task::questions).collect();
+            let mut simulated = simulations.run(self.atlas, &questions)?.into_iter();
+            let (mut scores, mut stored, mut calls) = (Vec::new(), Vec::new(), Vec::new());
+            for task in &tasks {
+                let simulated: Vec<Simulated> = simulated.by_ref().take(task.questions().count()).collect();
+                let mut tally = Tally::default();
+                simulated.iter().for_each(|simulated| tally.add(&simulated.tally));
+                for (kind, count) in &tally.failures {
+                    *run.failures.entry(kind.clone()).or_default() += count;
+                }
+                calls.push(Calls {
+                    scorer: Some((self.scorer(), self.split)),
+                    ..tally.calls(task.unit, explainer)
+                });
+                let (of_task, simulations) = self.score(explainer, task, simulated, &resampling);
+                scores.extend(of_task);
+                stored.extend(simulations);
+            }
+            run.units += tasks.len();
+            self.atlas.put_calls(&calls)?;
+            self.atlas.put_scores(&scores, &stored)?;
+            progress(units.len());
+        }
+        Ok(run)
+    }
+
+    fn tasks(&self, explainer: &str, units: &[UnitId]) -> Result<Vec<Task>, ExplainError> {
+        let mut tasks = Vec::with_capacity(units.len());
+        for &unit in units {
+            let stored = |unit: UnitId| -> Result<Option<Explanation>, ExplainError> {
+                let explanations = self.atlas.explanations(unit)?;
+                Ok(explanations.into_iter().find(|explanation| explanation.explainer == explainer))
+            };
+            let Some(own) = stored(unit)? else { continue };
+            let sample = Sample::of(self.atlas, unit, self.split)?;
+            let mut texts = vec![Text { text: own.text.clone(), part: Part::Explanation }];
+            if self.baselines {
+                texts.push(Text { text: EMPTY.to_owned(), part: Part::Baseline("empty:") });
+                let explained = self.atlas.explained(unit.hook, explainer)?;
+                if let Some(index) = another(unit, &explained)
+                    && let Some(other) = stored(UnitId { index, ..unit })?
+                {
+                    texts.push(Text { text: other.text, part: Part::Baseline("other-unit:") });
+                }
+            }
+            let senses = assigning::senses(self.atlas, &own, &sample)?.into_iter().enumerate();
+            texts.extend(senses.map(|(n, (text, sample))| Text { text, part: Part::Sense(n + 1, sample) }));
+            let calibrating =
+                if self.calibrated { Some(Sample::of(self.atlas, unit, Split::Calibration)?) } else { None };
+            tasks.push(Task { unit, maximum: self.atlas.profile(unit)?.0.max, sample, calibrating, texts });
+        }
+        Ok(tasks)
+    }
+
+    fn score(
+        &self,
+        explainer: &str,
+        task: &Task,
+        simulated: Vec<Simulated>,
+        resampling: &Resampling,
+    ) -> (Vec<Score>, Vec<Simulation>) {
+        let mut simulated = simulated.into_iter();
+        let (mut scores, mut simulations) = (Vec::new(), Vec::new());
+        let noted = self.simulator.remark(self.client.capabilities());
+        for text in &task.texts {
+            let Some(of_text) = simulated.next() else { break };
+            let asked = text.sample(&task.sample);
+            let (sample, activations) = task.answered(asked, of_text);
+            let scorer = match text.part {
+                Part::Baseline(which) => format!("{which}{}", self.scorer()),
+                _ => self.scorer(),
+            };
+            let scored = Scored { unit: task.unit, explainer, scorer: &scorer, split: self.split };
+            let calibrating = match (&task.calibrating, &text.part) {
+                (Some(calibrating), Part::Explanation) => {
+                    simulated.next().map(|of_text| task.answered(calibrating, of_text))
+                }
+                _ => None,
+            };
+            let mut rows = task.rows(scored, &sample, &activations, calibrating, resampling);
+            remark(asked, &sample, noted.as_deref(), &mut rows);
+            if let Part::Sense(number, _) = &text.part {
+                rows.retain(|row| (row.metric.as_str(), row.sample.as_str()) == HEADLINE);
+                rows.iter_mut().for_each(|row| of_sense(row, *number, asked));
+            }
+            scores.extend(rows);
+            if matches!(text.part, Part::Explanation) {
+                let windows = sample.excerpts.iter().map(|(_, excerpt)| excerpt.window);
+                simulations.extend(windows.zip(activations).map(|(window, activations)| Simulation {
+                    unit: task.unit,
+                    explainer: explainer.to_owned(),
+                    scorer: scorer.clone(),
+                    window,
+                    activations,
+                }));
+            }
+        }
+        (scores, simulations)
+    }
+}
+
+/// Another unit of the same hook point, drawn by hash from those that are explained.
+pub(crate) fn another(unit: UnitId, explained: &BTreeSet<u32>) -> Option<u32> {
+    let others: Vec<u32> = explained.iter().copied().filter(|index| *index != unit.index).collect();
+    let place = xxh3_64(&unit.index.to_le_bytes()) % others.len().max(1) as u64;
+    others.get(place as usize).copied()
+}

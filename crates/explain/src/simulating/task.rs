@@ -1,0 +1,121 @@
+//! What is simulated of a unit, and the scores that come of it.
+
+use glossator_atlas::{HEADLINE, Score};
+use glossator_model::UnitId;
+
+use super::Simulated;
+use crate::rows::{self, Scored};
+use crate::sample::Sample;
+use crate::score::{Calibration, Resampling, Scores, Stratum};
+
+/// What is simulated of a unit.
+pub(super) struct Task {
+    pub(super) unit: UnitId,
+    pub(super) maximum: f32,
+    pub(super) sample: Sample,
+    pub(super) calibrating: Option<Sample>,
+    /// The explanation, the baselines, and its senses.
+    pub(super) texts: Vec<Text>,
+}
+
+/// A text that is simulated.
+pub(super) struct Text {
+    pub(super) text: String,
+    pub(super) part: Part,
+}
+
+/// What a text is.
+pub(super) enum Part {
+    /// The explanation.
+    Explanation,
+    /// What it has to beat, and what the name of its scorer begins with.
+    Baseline(&'static str),
+    /// One of several senses by its number from 1, and the excerpts that score it.
+    Sense(usize, Sample),
+}
+
+impl Text {
+    /// The excerpts that score it, of a unit whose excerpts are `all`.
+    pub(super) fn sample<'a>(&'a self, all: &'a Sample) -> &'a Sample {
+        if let Part::Sense(_, sample) = &self.part { sample } else { all }
+    }
+}
+
+/// Turns the headline score of the excerpts of one sense into that sense's score.
+pub(super) fn of_sense(row: &mut Score, number: usize, sample: &Sample) {
+    row.sample = format!("sense_{number}");
+    if sample.count(Stratum::Top) == 0 {
+        (row.value, row.low, row.high) = (None, None, None);
+        row.remark = Some("no top excerpt of this split shows the sense".to_owned());
+    }
+}
+
+/// Says on the rows what excerpts of those that were `asked` about are missing in them, and leaves undefined what too many are
+/// missing in.
+pub(super) fn remark(asked: &Sample, answered: &Sample, remark: Option<&str>, rows: &mut [Score]) {
+    let missing = |stratum| asked.count(stratum) - answered.count(stratum);
+    let too_many = |stratum| 2 * missing(stratum) > asked.count(stratum);
+    for row in rows {
+        let strata: &[Stratum] = match row.sample.as_str() {
+            "top_only" => &[Stratum::Top],
+            "random_only" => &[Stratum::Random],
+            _ => &[Stratum::Top, Stratum::Random],
+        };
+        let absent: usize = strata.iter().map(|stratum| missing(*stratum)).sum();
+        if absent > 0 {
+            let all: usize = strata.iter().map(|stratum| asked.count(*stratum)).sum();
+            row.remark = Some(format!("no answer that can be used for {absent} of {all} excerpts"));
+            if strata.iter().any(|stratum| too_many(*stratum)) {
+                (row.value, row.low, row.high) = (None, None, None);
+            }
+        } else if row.remark.is_none() && row.metric == HEADLINE.0 {
+            row.remark = remark.map(str::to_owned);
+        }
+    }
+}
+
+impl Task {
+    /// What is simulated, in order: of each text the scored excerpts, and of the explanation those for calibration.
+    pub(super) fn questions(&self) -> impl Iterator<Item = (&str, &Sample)> {
+        self.texts.iter().flat_map(|text| {
+            let calibrating = self.calibrating.as_ref().filter(|_| matches!(text.part, Part::Explanation));
+            let sample = text.sample(&self.sample);
+            std::iter::once(sample).chain(calibrating).map(|sample| (text.text.as_str(), sample))
+        })
+    }
+
+    /// The excerpts with a prediction, and the predictions in the unit's scale.
+    pub(super) fn answered(&self, sample: &Sample, simulated: Simulated) -> (Sample, Vec<Vec<f32>>) {
+        let (sample, mut shares) = sample.clone().answered(simulated.shares);
+        for share in shares.iter_mut().flatten() {
+            *share *= self.maximum.max(0.0);
+        }
+        (sample, shares)
+    }
+
+    pub(super) fn rows(
+        &self,
+        scored: Scored<'_>,
+        sample: &Sample,
+        activations: &[Vec<f32>],
+        calibrating: Option<(Sample, Vec<Vec<f32>>)>,
+        resampling: &Resampling,
+    ) -> Vec<Score> {
+        let pairs = sample.pair(activations);
+        let of = |calibration: &Calibration| Scores::of(&pairs, Some(calibration), self.maximum, resampling);
+        let plain = of(&Calibration::None);
+        let mut rows = rows::uncalibrated_rows(scored, sample, &plain);
+        rows.extend(rows::calibrated_rows(scored, sample, &plain, "_uncalibrated"));
+        if let Some((calibrating, predicted)) = calibrating {
+            let pairs = calibrating.pair(&predicted);
+            for (calibration, suffix) in
+                [(Calibration::linear(&pairs), ""), (Calibration::percentile(&pairs), "_percentile")]
+            {
+                if let Some(calibration) = calibration {
+                    rows.extend(rows::calibrated_rows(scored, sample, &of(&calibration), suffix));
+                }
+            }
+        }
+        rows
+    }
+}

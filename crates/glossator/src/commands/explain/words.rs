@@ -1,0 +1,62 @@
+//! The part of `glossator explain` in which a language model answers.
+
+use glossator_atlas::Atlas;
+use glossator_explain::explaining_in_words::InWords;
+use glossator_explain::simulate::Simulator;
+use glossator_explain::words::Method;
+use glossator_llm::Totals;
+use glossator_model::UnitId;
+
+use super::Explain;
+use crate::arguments::asking;
+use crate::output;
+
+impl Explain {
+    /// Explains by those of the methods that ask a language model. The model is loaded, or reached, only if there are any.
+    pub(super) fn explain_in_words(
+        &self,
+        atlas: &Atlas,
+        methods: &[Method],
+        units: &[UnitId],
+    ) -> anyhow::Result<()> {
+        if methods.is_empty() {
+            return Ok(());
+        }
+        let client = self.llm.client(&asking::ledger(&self.atlas))?;
+        let prompts = asking::prompts(self.prompts.as_deref())?;
+        let simulator = self.choose_by.unwrap_or_else(|| Simulator::best(client.capabilities()));
+        let bar = output::progress_of_calls(units.len() as u64, "units");
+        let watch = |totals: &Totals| bar.set_message(totals.to_string());
+        let (client, prompts, samples) = (&client, &prompts, self.samples);
+        let words = InWords { atlas, client, prompts, samples, simulator, watch: &watch };
+        for &method in methods {
+            let done = if self.again { vec![false; units.len()] } else { words.done(method, units)? };
+            let pending: Vec<UnitId> =
+                units.iter().zip(&done).filter(|(_, done)| !**done).map(|(unit, _)| *unit).collect();
+            if pending.is_empty() {
+                output::note(&format!("{method}: all {} units are explained", units.len()));
+                continue;
+            }
+            let (requests, of) = words.first_requests(method, &pending)?;
+            asking::estimate(client, &method.to_string(), &requests, of, pending.len())?;
+            if self.estimate {
+                continue;
+            }
+            bar.reset();
+            bar.set_prefix(method.to_string());
+            let explained = words.run(method, units, &done, &|units| bar.inc(units as u64));
+            bar.abandon();
+            let explained = explained?;
+            let mut parts = vec![format!("{} units explained", explained.units)];
+            if explained.without_evidence > 0 {
+                parts.push(format!("{} have nothing to show for this method", explained.without_evidence));
+            }
+            if explained.failed > 0 {
+                parts.push(format!("{} failed and have no explanation", explained.failed));
+            }
+            output::note(&format!("{method}: {}{}", parts.join(", "), asking::failures(&explained.failures)));
+        }
+        output::note(&format!("{}: {}", client.name(), client.totals()));
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! `glossator score`: scores the explanations of an atlas on excerpts that no explainer saw.
+
+mod simulation;
+mod summary;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::ensure;
+use clap::Args;
+use glossator_atlas::{Atlas, PREDICTION, Split};
+use glossator_explain::Selector;
+use glossator_explain::explaining::Explainer;
+use glossator_explain::scoring::Scorer;
+use glossator_explain::simulate::Simulator;
+use glossator_explain::words::PREFIX;
+use glossator_model::UnitId;
+
+use crate::arguments::llm::LlmArgs;
+use crate::output;
+
+/// Score explanations by how well they predict activations on excerpts no explainer saw
+///
+/// The score is the correlation of true and predicted activations over the tokens of five top and five random excerpts
+/// (Bills et al. 2023); also over random or top excerpts alone, and as calibrated R², absolute deviation explained, and
+/// precision, recall and F1 of firing at half of the unit's maximum, each with a 95 % bootstrap interval. What is
+/// undefined is stored as undefined. Prints mean scores by layer.
+///
+/// lookup, n2g and n2g+lookup predict by themselves. With --simulator, a language model reads explanations and predicts from
+/// them: those in words (`llm:…`), or the readable lines of the others if they are named.
+///
+/// Example: glossator score --atlas run.atlas --explainer llm:max-act --simulator grades --llm local --baseline
+#[derive(Args)]
+#[allow(clippy::struct_excessive_bools, reason = "independent flags of a command line")]
+pub(crate) struct Score {
+    /// The atlas
+    #[arg(long, value_name = "DIR")]
+    atlas: PathBuf,
+    /// Which explanations: lookup, n2g, n2g+lookup, llm:max-act, …; llm:max-act means those by all language models,
+    /// llm:max-act@MODEL those by one [default: lookup,n2g,n2g+lookup, with --simulator all in words]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    explainer: Vec<String>,
+    /// Units, as for `glossator explain`; may be given several times
+    #[arg(long, default_value = "all", value_name = "SPEC")]
+    units: Vec<Selector>,
+    /// At most so many of the units
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// The split to score on: test for results, valid for choices
+    #[arg(long, default_value = "test", value_parser = split, value_name = "SPLIT")]
+    split: Split,
+    /// Seed of the bootstrap
+    #[arg(long, default_value_t = 0, value_name = "SEED")]
+    seed: u64,
+    /// Score units again that are scored on this split already
+    #[arg(long)]
+    again: bool,
+    /// Also score the explanations of other units of the same hook point, and with --simulator an empty explanation
+    #[arg(long)]
+    baseline: bool,
+    /// Let a language model predict activations from the explanations: grades (all tokens at once), one-at-a-time, json
+    #[arg(long, value_delimiter = ',', value_name = "SIMULATORS")]
+    simulator: Vec<Simulator>,
+    /// With --simulator, leave the calibration excerpts out: half the cost, and R² and absolute deviation only uncalibrated
+    #[arg(long)]
+    uncalibrated: bool,
+    /// Prompts to use in place of the built-in ones (`glossator prompts DIR` writes those)
+    #[arg(long, value_name = "DIR")]
+    prompts: Option<PathBuf>,
+    /// Only say what a language model would be asked, and what that costs
+    #[arg(long)]
+    estimate: bool,
+    #[command(flatten)]
+    llm: LlmArgs,
+    /// Print the summary as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn split(text: &str) -> Result<Split, String> {
+    match text.parse()? {
+        split @ (Split::Valid | Split::Test) => Ok(split),
+        split => Err(format!("{split} excerpts are used to make explanations, score on test or valid")),
+    }
+}
+
+/// Explanations by name, and who predicts from them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Source {
+    explainer: String,
+    scorer: String,
+}
+
+impl Score {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let atlas = Atlas::open_writable(&self.atlas)?;
+        let mut units = Selector::union(&self.units, &atlas)?;
+        units.truncate(self.limit.unwrap_or(usize::MAX));
+        let explainers = self.explainers(&atlas)?;
+        let sources = if self.simulator.is_empty() {
+            self.predict(&atlas, &explainers, &units)?
+        } else {
+            self.simulate(&atlas, &explainers, &units)?
+        };
+        if self.estimate {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let lines = self.summary(&atlas, &sources, &units)?;
+        if self.json {
+            output::print_json(&lines)?;
+        } else {
+            output::print(&summary::table(&lines, self.baseline))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The names of the explanations that are scored, as they are stored.
+    fn explainers(&self, atlas: &Atlas) -> anyhow::Result<Vec<String>> {
+        let predictors =
+            [Explainer::Lookup, Explainer::Neuron2Graph, Explainer::Backoff].map(Explainer::name);
+        if self.explainer.is_empty() && self.simulator.is_empty() {
+            return Ok(predictors.map(str::to_owned).to_vec());
+        }
+        let stored: Vec<String> =
+            atlas.progress()?.explainers.into_iter().map(|explainer| explainer.name).collect();
+        let all = [PREFIX.trim_end_matches(':').to_owned()];
+        let wanted = if self.explainer.is_empty() { &all[..] } else { &self.explainer };
+        let mut names = Vec::new();
+        for wanted in wanted {
+            if predictors.contains(&wanted.as_str()) {
+                names.push(wanted.clone());
+                continue;
+            }
+            let of_model = format!("{wanted}@");
+            let matches = |name: &&String| match wanted.as_str() {
+                "llm" => name.starts_with(PREFIX),
+                wanted => *name == wanted || name.starts_with(&of_model),
+            };
+            let found: Vec<String> = stored.iter().filter(matches).cloned().collect();
+            ensure!(
+                !found.is_empty(),
+                "the atlas has no explanation by {wanted}; it has {}",
+                if stored.is_empty() {
+                    "none at all (run `glossator explain`)".to_owned()
+                } else {
+                    stored.join(", ")
+                }
+            );
+            names.extend(found);
+        }
+        Ok(names)
+    }
+
+    /// Scores explanations by what they predict themselves.
+    fn predict(&self, atlas: &Atlas, explainers: &[String], units: &[UnitId]) -> anyhow::Result<Vec<Source>> {
+        let scorer = Scorer::new(atlas, self.split, self.seed);
+        let mut sources = Vec::new();
+        for name in explainers {
+            ensure!(
+                !name.starts_with(PREFIX),
+                "{name} is in words and predicts nothing by itself: add --simulator grades (or json)"
+            );
+            let explainer: Explainer = name.parse()?;
+            let bar = output::progress(units.len() as u64, "units");
+            bar.set_message(explainer.name());
+            scorer.run(explainer, units, self.again, &|units| bar.inc(units as u64))?;
+            bar.finish();
+            sources.push(Source { explainer: name.clone(), scorer: PREDICTION.to_owned() });
+        }
+        Ok(sources)
+    }
+}
