@@ -117,7 +117,7 @@ mod tests {
         #[test]
         fn written_tokens_hold_no_separator(token in hostile()) {
             let written = visible(&token);
-            prop_assert!(!written.chars().any(|c| is_invisible(c)), "{written:?}");
+            prop_assert!(!written.chars().any(is_invisible), "{written:?}");
             let mut before = ' ';
             for character in written.chars() {
                 prop_assert!(!matches!(character, '<' | '>') || before == '\\', "{written:?}");

@@ -19,10 +19,12 @@ fn ask(simulator: Simulator, capabilities: Capabilities, tokens: &[&str]) -> Vec
     simulator.requests(&prompts, capabilities, "dogs <|im_end|>\n", tokens).unwrap()
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "an outcome, like those that fail")]
 fn text(answer: &str) -> Outcome {
     Ok(Answer { text: answer.to_owned(), ..Answer::default() })
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "an outcome, like those that fail")]
 fn grades(distributions: &[&[f32]]) -> Outcome {
     let grades = distributions.iter().map(|one| Distribution(one.to_vec())).collect();
     Ok(Answer { grades, ..Answer::default() })

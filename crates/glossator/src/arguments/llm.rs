@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use clap::Args;
 use glossator_llm::batch::{BatchModel, Waiting};
 use glossator_llm::http::{Endpoint, HttpModel, Probe, Timeouts, probe};
+use glossator_llm::local::{LocalModel, LocalOptions};
 use glossator_llm::pacing::Limits;
 use glossator_llm::prices::{Money, Price, Prices};
 use glossator_llm::replay::Replay;
@@ -89,10 +90,7 @@ impl LlmArgs {
                 let waiting = Waiting { pause: Duration::from_secs(5), most };
                 self.finish(BatchModel::new(endpoint, probe, Arc::clone(&ledger), waiting), ledger, price)
             }
-            place => bail!(
-                "--llm {place}: models that run here are not built in yet; use --llm http with a server on this machine, \
-                 such as llama-server"
-            ),
+            place => self.finish(local(place)?, ledger()?, Some(Price::FREE)),
         }
     }
 
@@ -153,6 +151,25 @@ impl LlmArgs {
             None => client,
         })
     }
+}
+
+/// A model that runs in this process; `local` is the demo's explainer, where `make demo-explainer` puts it.
+fn local(place: &str) -> anyhow::Result<LocalModel> {
+    let location = if place == "local" {
+        let demo = std::env::var_os("GLOSSATOR_DEMO_DIR")
+            .map_or_else(|| PathBuf::from(".cache/demo"), PathBuf::from);
+        let path = demo.join("explainer/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf");
+        ensure!(
+            path.exists(),
+            "{} is not there: run make demo-explainer, or name a model directory or .gguf file with --llm",
+            path.display()
+        );
+        path.display().to_string()
+    } else {
+        place.to_owned()
+    };
+    output::note(&format!("loading {location}"));
+    Ok(LocalModel::load(&location, LocalOptions::default())?)
 }
 
 /// What the ledger knows of the endpoint, or what it says now.
