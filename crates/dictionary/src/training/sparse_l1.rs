@@ -3,6 +3,9 @@
 //! A selection finds the latents whose pre-activations may be positive, exact f32 values decide, and everything after
 //! goes as for TopK: with zᵢ > 0, δᵢ = s dᵢ · e + (λ / B) wᵢ, where s is the scale of errors and wᵢ is 1 or ‖dᵢ‖.
 //!
+//! A few rows may be large enough to activate half of all latents whatever their biases: they are worked on apart, with
+//! room for all latents.
+//!
 //! Early in training half of all latents are active, and dense products ([`super::dense`]) are faster. Which way a step
 //! goes is decided by a look at some rows and latents, so that it depends on the parameters and the batch alone.
 
@@ -26,7 +29,7 @@ const PROBED_ROWS: usize = 64;
 const PROBED_LATENTS: usize = 2048;
 /// One in so many latents may be active on average.
 const SPARSE: usize = 10;
-/// Entries that all rows together have room for at most: 20 bytes each.
+/// Entries that all rows together have room for at most, and those worked on apart: 20 bytes each.
 const MOST_ENTRIES: usize = 1 << 24;
 /// Latents whose weights are on their way while as many are multiplied.
 const AHEAD: usize = 8;
@@ -37,9 +40,20 @@ pub(super) struct SparseL1 {
     selection: Selection,
     probe: SparseRows,
     pub(super) code: Code,
+    full: FullRows,
     lists: LatentLists,
     input_table: RowTable,
     error_table: RowTable,
+}
+
+/// Rows with many active latents; their entries in the code are empty.
+#[derive(Debug, Default)]
+struct FullRows {
+    /// Their places in the batch, ascending.
+    places: Vec<u32>,
+    /// `[rows, d_input]`
+    inputs: Vec<f32>,
+    code: Code,
 }
 
 /// What the penalty adds to gradients.
@@ -75,21 +89,14 @@ impl SparseL1 {
             self.code.clear();
             return None;
         }
-        let coding =
-            Coding { parameters, inputs: centred, chosen: None, k: most, precision: recipe.precision };
-        let bias = &parameters.decoder_bias.weights;
-        coding.reconstruct(&mut self.code, |row, start| {
-            let target = &targets[row * bias.len()..];
-            for ((start, bias), target) in start.iter_mut().zip(bias).zip(target) {
-                *start = bias - target;
-            }
-        });
+        self.reconstruct(parameters, centred, targets, recipe.precision);
         let norms = by_decoder_norm.then(|| decoder_norms(parameters));
         let penalty = Penalty { coefficient: coefficient / rows as f32, norms };
         let values = targets.len() as f64;
         let scale = (2.0 / values / f64::from(recipe.target_variance)) as f32;
-        let extra_loss = self.penalise(&penalty, scale);
-        let entries = self.code.rows.entries();
+        let extra_loss =
+            penalise(&mut self.code, &penalty, scale) + penalise(&mut self.full.code, &penalty, scale);
+        let entries = self.code.rows.entries() + self.full.code.rows.entries();
         let squared_error = self.code.squared_error() / rows as f64;
         let gradient_norm = self.update(recipe, parameters, centred, (scale, &penalty), update);
         let l0 = entries as f64 / rows as f64;
@@ -110,15 +117,13 @@ impl SparseL1 {
         let keep = Keep::Above { floor: 0.0, most: chosen.len() };
         let format = SelectionPrecision::fastest(precision);
         self.selection.run(&probed, encoder, keep, format, &mut self.probe);
-        let share = |entries: usize| entries as f64 / chosen.len() as f64 * latents as f64;
-        let mean = share(self.probe.entries()) / self.probe.rows() as f64;
-        let largest = (0..self.probe.rows()).map(|row| self.probe.row(row).indices.len()).max();
-        let most = 2.0 * share(largest.unwrap_or(0)) + 128.0;
-        let most = (most as usize).min(MOST_ENTRIES / rows).min(latents);
-        (mean < latents as f64 / SPARSE as f64).then_some(most)
+        let share = self.probe.entries() as f64 / (self.probe.rows() * chosen.len()) as f64;
+        let most = (4.0 * share * latents as f64) as usize + 128;
+        (share * (SPARSE as f64) < 1.0).then_some(most.min(MOST_ENTRIES / rows).min(latents))
     }
 
-    /// Fills the code with the positive exact pre-activations. False if a row has more of them than `most`.
+    /// Fills the codes with the positive exact pre-activations; rows with more of them than `most` are worked on apart.
+    /// False if there are too many of these.
     fn encode(
         &mut self,
         parameters: &Parameters,
@@ -126,37 +131,67 @@ impl SparseL1 {
         precision: Precision,
         most: usize,
     ) -> bool {
-        let keep = Keep::Above { floor: 0.0, most };
+        let Parameters { d_input, latents, .. } = *parameters;
+        let FullRows { places, inputs, code } = &mut self.full;
+        code.clear();
         let format = SelectionPrecision::fastest(precision);
-        let overflowed = self.selection.run(centred, encoder(parameters), keep, format, &mut self.code.rows);
-        if overflowed > 0 {
+        let keep = Keep::Above { floor: 0.0, most };
+        self.selection.run(centred, encoder(parameters), keep, format, &mut self.code.rows);
+        places.clear();
+        places.extend(self.selection.overflowed());
+        if places.len() * latents > MOST_ENTRIES {
             return false;
         }
-        let rows = self.code.rows.par_rows_mut().zip(centred.par_chunks_exact(parameters.d_input));
-        rows.with_min_len(ROWS_AT_ONCE).for_each(|(row, input)| activate(parameters, input, row));
+        let rows = self.code.rows.par_rows_mut().zip(centred.par_chunks_exact(d_input));
+        rows.enumerate().with_min_len(ROWS_AT_ONCE).for_each(|(row, (mut active, input))| {
+            if places.binary_search(&(row as u32)).is_ok() {
+                *active.count = 0;
+            } else {
+                activate(parameters, input, &mut active);
+            }
+        });
+        if places.is_empty() {
+            return true;
+        }
+        inputs.clear();
+        for &row in &*places {
+            inputs.extend_from_slice(&centred[row as usize * d_input..][..d_input]);
+        }
+        let keep = Keep::Above { floor: 0.0, most: latents };
+        self.selection.run(inputs, encoder(parameters), keep, format, &mut code.rows);
+        let rows = code.rows.par_rows_mut().zip(inputs.par_chunks_exact(d_input));
+        rows.for_each(|(mut active, input)| activate(parameters, input, &mut active));
         true
     }
 
-    /// Adds the penalty to the gradients of pre-activations, in units of `scale`. Returns its loss.
-    fn penalise(&mut self, penalty: &Penalty, scale: f32) -> f64 {
-        let Code { rows, along, .. } = &mut self.code;
-        let (width, rows) = (rows.width(), &*rows);
-        let factor = penalty.coefficient / scale;
-        let losses: Vec<f64> = along
-            .par_chunks_exact_mut(width)
-            .enumerate()
-            .map(|(row, along)| {
-                let row = rows.row(row);
-                let mut loss = 0.0;
-                for ((along, latent), value) in along.iter_mut().zip(row.indices).zip(row.values) {
-                    let weight = penalty.weight(*latent as usize);
-                    *along += factor * weight;
-                    loss += f64::from(*value) * f64::from(weight);
-                }
-                loss
-            })
-            .collect();
-        f64::from(penalty.coefficient) * losses.iter().sum::<f64>()
+    /// Fills what follows from the codes. The errors of rows worked on apart are then in the code's as well.
+    fn reconstruct(
+        &mut self,
+        parameters: &Parameters,
+        centred: &[f32],
+        targets: &[f32],
+        precision: Precision,
+    ) {
+        let (d_output, bias) = (parameters.d_output, &parameters.decoder_bias.weights);
+        let start = |row: usize, start: &mut [f32]| {
+            for ((start, bias), target) in start.iter_mut().zip(bias).zip(&targets[row * d_output..]) {
+                *start = bias - target;
+            }
+        };
+        let coding = |inputs| Coding { parameters, inputs, chosen: None, k: parameters.latents, precision };
+        coding(centred).reconstruct(&mut self.code, start);
+        let FullRows { places, inputs, code } = &mut self.full;
+        if places.is_empty() {
+            return;
+        }
+        coding(inputs).reconstruct(code, |row, error| start(places[row] as usize, error));
+        for (row, (errors, square)) in
+            places.iter().zip(code.errors.chunks_exact(d_output).zip(&code.squared_errors))
+        {
+            let row = *row as usize;
+            self.code.errors[row * d_output..][..d_output].copy_from_slice(errors);
+            self.code.squared_errors[row] = *square;
+        }
     }
 
     /// Gradients and update. Returns the gradients' norm if it is needed.
@@ -170,8 +205,8 @@ impl SparseL1 {
     ) -> Option<f64> {
         let Parameters { d_input, d_output, latents, .. } = *parameters;
         let rows = centred.len() / d_input;
-        let part = Part { rows: &self.code.rows, gradients: &self.code.along, scale };
-        self.lists.collect(latents, &[part]);
+        let parts = [part(&self.code, None, scale), part(&self.full.code, Some(&self.full.places), scale)];
+        self.lists.collect(latents, &parts);
         for (latent, idle) in parameters.idle_rows.iter_mut().enumerate() {
             *idle = if self.lists.rows(latent).is_empty() { *idle + rows as u64 } else { 0 };
         }
@@ -193,12 +228,38 @@ impl SparseL1 {
     }
 }
 
+fn part<'a>(code: &'a Code, names: Option<&'a [u32]>, scale: f32) -> Part<'a> {
+    Part { rows: &code.rows, names, gradients: &code.along, scale }
+}
+
+/// Adds the penalty to the gradients of pre-activations, in units of `scale`. Returns its loss.
+fn penalise(code: &mut Code, penalty: &Penalty, scale: f32) -> f64 {
+    let Code { rows, along, .. } = code;
+    let (width, rows) = (rows.width(), &*rows);
+    let factor = penalty.coefficient / scale;
+    let losses: Vec<f64> = along[..rows.rows() * width]
+        .par_chunks_exact_mut(width)
+        .enumerate()
+        .map(|(row, along)| {
+            let row = rows.row(row);
+            let mut loss = 0.0;
+            for ((along, latent), value) in along.iter_mut().zip(row.indices).zip(row.values) {
+                let weight = penalty.weight(*latent as usize);
+                *along += factor * weight;
+                loss += f64::from(*value) * f64::from(weight);
+            }
+            loss
+        })
+        .collect();
+    f64::from(penalty.coefficient) * losses.iter().sum::<f64>()
+}
+
 fn encoder(parameters: &Parameters) -> EncoderRows<'_> {
     EncoderRows::all(&parameters.encoder.weights, &parameters.encoder_bias.weights, parameters.d_input)
 }
 
 /// Keeps of a row's candidates those whose exact pre-activations are positive, or not a number.
-fn activate(parameters: &Parameters, input: &[f32], mut row: SparseRowMut<'_>) {
+fn activate(parameters: &Parameters, input: &[f32], row: &mut SparseRowMut<'_>) {
     let Parameters { encoder, encoder_bias, d_input, .. } = parameters;
     let indices = &row.indices[..*row.count as usize];
     let values = &mut row.values[..indices.len()];

@@ -98,6 +98,8 @@ pub struct Selection {
     rows: AlignedBuffer,
     panels: AlignedBuffer,
     noise: Vec<f32>,
+    /// The entries of a row beyond which it overflows.
+    most: usize,
     thresholds: Vec<f32>,
     counts: Vec<u32>,
     values: Vec<f32>,
@@ -123,6 +125,11 @@ impl Selection {
         out: &mut SparseRows,
     ) -> usize {
         self.run_on(Backend::best(), x, encoder, keep, precision.into(), out)
+    }
+
+    /// The rows of the last run that overflowed, ascending.
+    pub fn overflowed(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.counts.len() as u32).filter(|row| self.counts[*row as usize] as usize > self.most)
     }
 
     /// `[rows]`: the standard deviation by which rounding moves the last products of each row, estimated for weights
@@ -198,6 +205,7 @@ impl Selection {
             Keep::Largest(keep) => (keep, Some(keep)),
             Keep::Above { most, .. } => (most, None),
         };
+        self.most = if largest.is_none() { width } else { usize::MAX };
         out.reset(self.counts.len(), width.max(1));
         let capacity = keep.capacity();
         let lists = self.values.par_chunks_mut(capacity).zip(self.indices.par_chunks_mut(capacity));
@@ -365,10 +373,13 @@ mod tests {
                 let keep = Keep::Above { floor: 0.5, most };
                 let overflowed = selection.run_on(backend, &x, encoder, keep, SelectionPrecision::F32, &mut out);
                 let mut expected_overflow = 0;
+                let overflowing: Vec<u32> = selection.overflowed().collect();
+                prop_assert_eq!(overflowing.len(), overflowed);
                 for (row, expected) in expected.iter().enumerate() {
                     let indices: Vec<u32> = (0..n as u32).filter(|&i| expected[i as usize] > 0.5).collect();
                     if indices.len() > most {
                         expected_overflow += 1;
+                        prop_assert!(overflowing.contains(&(row as u32)));
                         continue;
                     }
                     prop_assert_eq!(out.row(row).indices, indices.as_slice());
