@@ -112,15 +112,20 @@ multiversion! {
     }
 }
 
-/// Asks for rows `indices` of `table` `[n, d]` to be brought into the second-level cache; changes nothing.
+/// Asks for rows `indices` of `table` `[n, d]`, or the first of them that fit, to be brought into the second-level cache;
+/// changes nothing.
 ///
 /// # Panics
 /// If an index lies outside the table.
 pub fn prefetch_rows<T>(table: &[T], d: usize, indices: &[u32]) {
-    for &index in indices {
+    let fitting = AHEAD_BYTES / (d * size_of::<T>()).max(1);
+    for &index in indices.iter().take(fitting) {
         prefetch(&table[index as usize * d..][..d]);
     }
 }
+
+/// Bytes that are asked for at once: half of a typical second-level cache.
+const AHEAD_BYTES: usize = 1 << 19;
 
 /// Bytes of a cache line.
 #[cfg(target_arch = "x86_64")]
