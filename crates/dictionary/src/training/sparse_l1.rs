@@ -118,7 +118,7 @@ impl SparseL1 {
         let format = SelectionPrecision::fastest(precision);
         self.selection.run(&probed, encoder, keep, format, &mut self.probe);
         let share = self.probe.entries() as f64 / (self.probe.rows() * chosen.len()) as f64;
-        let most = (4.0 * share * latents as f64) as usize + 128;
+        let most = (4.0 * share * latents as f64) as usize + 64;
         (share * (SPARSE as f64) < 1.0).then_some(most.min(MOST_ENTRIES / rows).min(latents))
     }
 

@@ -380,7 +380,10 @@ impl Trainer {
         }
         self.lists.resize_with(losses.len(), LatentLists::default);
         for (lists, (code, scale)) in self.lists.iter_mut().zip(&losses) {
-            lists.collect(latents, &[Part { rows: &code.rows, names: None, gradients: &code.along, scale: *scale }]);
+            lists.collect(
+                latents,
+                &[Part { rows: &code.rows, names: None, gradients: &code.along, scale: *scale }],
+            );
         }
         self.times.lists = clock.elapsed();
         let clock = Instant::now();

@@ -144,7 +144,7 @@ fn sparse_l1_follows(recipe: Recipe, d: usize, latents: usize) {
 #[test]
 fn sparse_l1_follows_the_definition() {
     let l1 = Objective::L1 { coefficient: 0.02, by_decoder_norm: false };
-    sparse_l1_follows(recipe(l1), 21, 300);
+    sparse_l1_follows(recipe(l1), 21, 600);
 }
 
 #[test]
