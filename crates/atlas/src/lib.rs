@@ -27,7 +27,10 @@ pub use explanation::{Calls, Explanation, HEADLINE, PREDICTION, SIMULATION, Scor
 pub use finalising::{RecordSource, UnitProgress, finish, write_records};
 pub use foreign::{ForeignRun, ForeignUnit, write_foreign};
 pub use manifest::{DictionarySummary, HookSummary, Manifest, RunSummary, SCHEMA_VERSION, Stage};
-pub use query::{ExplainerProgress, Headline, ListQuery, Progress, Sort, UnitPage, UnitSummary};
+pub use query::{
+    CallTotals, ExplainerProgress, Headline, ListQuery, Progress, ScoreKind, ScoredUnit, Sort, UnitPage,
+    UnitSummary,
+};
 pub use reader::{Atlas, TokenMeans};
 pub use record::{
     HistogramBucket, Neighbour, QuantileInterval, RelatedNeuron, TokenMean, TokenWeight, UnitRecord,

@@ -136,3 +136,50 @@ pub struct ExplainerProgress {
     /// Mean headline score over those.
     pub mean_score: Option<f64>,
 }
+
+/// A kind of score: whose explanations, by whom, and what.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ScoreKind {
+    /// The explainer.
+    pub explainer: String,
+    /// The scorer, as in [`Score::scorer`].
+    pub scorer: String,
+    /// The metric.
+    pub metric: String,
+    /// The sample.
+    pub sample: String,
+}
+
+/// A unit with one of its scores.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoredUnit {
+    /// The unit.
+    pub unit: UnitId,
+    /// Share of tokens above 0.
+    pub density: f64,
+    /// The explanation.
+    pub text: String,
+    /// The score; `None` where it is undefined.
+    pub value: Option<f64>,
+}
+
+/// What language models were asked by one explainer, or by one scorer of its explanations, in all.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CallTotals {
+    /// The explainer.
+    pub explainer: String,
+    /// The scorer; `None` for explaining.
+    pub scorer: Option<String>,
+    /// Units that it was about.
+    pub units: u64,
+    /// Requests.
+    pub requests: u64,
+    /// Tokens read.
+    pub prompt_tokens: u64,
+    /// Tokens written.
+    pub completion_tokens: u64,
+    /// Requests without an answer that could be used, by what went wrong.
+    pub failures: BTreeMap<String, u64>,
+    /// Mean time of explaining, where it was measured.
+    pub seconds_per_unit: Option<f64>,
+}

@@ -12,7 +12,7 @@ use crate::excerpt::{Excerpt, Split};
 use crate::explanation::{Calls, Explanation, Score, Simulation};
 use crate::files;
 use crate::manifest::{HookSummary, Manifest};
-use crate::query::{ListQuery, Progress, UnitPage};
+use crate::query::{CallTotals, ListQuery, Progress, ScoreKind, ScoredUnit, UnitPage};
 use crate::record::{RelatedNeuron, TokenMean, UnitRecord, UnitStatistics};
 use crate::stages;
 use crate::tables::{self, Table};
@@ -213,6 +213,17 @@ impl Atlas {
         Ok(excerpts.collect())
     }
 
+    /// The numbers of the windows that some unit has on one of its lists, rising.
+    pub fn window_numbers(&self) -> Result<Vec<u32>, AtlasError> {
+        self.database.window_numbers()
+    }
+
+    /// `[window, position]` the tokens of the windows of these numbers, in the order asked for.
+    pub fn window_tokens(&self, numbers: &[u32]) -> Result<Vec<Vec<u32>>, AtlasError> {
+        let windows = self.database.windows(numbers, self.manifest.run.context as usize)?;
+        Ok(windows.into_iter().map(|window| window.tokens).collect())
+    }
+
     /// A unit's mean activation per token, without its scoring excerpts.
     pub fn token_means(&self, unit: UnitId) -> Result<TokenMeans, AtlasError> {
         let table = &self.tables(unit)?.token_means;
@@ -287,6 +298,21 @@ impl Atlas {
     ) -> Result<BTreeMap<u32, Option<f64>>, AtlasError> {
         let score = [scorer, metric, sample, &split.to_string()];
         self.database.score_values(&hook.to_string(), explainer, score)
+    }
+
+    /// The kinds of score that there are on a split, by explainer and scorer.
+    pub fn score_kinds(&self, split: Split) -> Result<Vec<ScoreKind>, AtlasError> {
+        self.database.score_kinds(split)
+    }
+
+    /// One kind of score of all units that have it, by hook point and index.
+    pub fn scored_units(&self, kind: &ScoreKind, split: Split) -> Result<Vec<ScoredUnit>, AtlasError> {
+        self.database.scored_units(kind, split)
+    }
+
+    /// What language models were asked to explain, and to score on a split, in all.
+    pub fn call_totals(&self, split: Split) -> Result<Vec<CallTotals>, AtlasError> {
+        self.database.call_totals(split)
     }
 
     /// Stores explanations in one transaction. Earlier ones of the same unit and explainer go, with

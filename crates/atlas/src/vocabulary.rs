@@ -24,6 +24,12 @@ impl Vocabulary {
         Ok(Self { rows, kept })
     }
 
+    /// A vocabulary of texts alone, for made-up units: token `i` is the `i`-th text.
+    pub fn of_texts(texts: Vec<String>) -> Self {
+        let rows = texts.into_iter().map(|text| TokenRow { text, count: 0, column: None });
+        Self { rows: rows.collect(), kept: Vec::new() }
+    }
+
     /// Number of tokens.
     pub fn len(&self) -> usize {
         self.rows.len()

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use glossator_model::{HookPoint, Model, SimilarTokens, UnitId};
+use glossator_model::{Activation, Batch, HookPoint, Model, Run, SimilarTokens, UnitId};
 
 use crate::ExplainError;
 
@@ -72,6 +72,43 @@ impl<'a> ModelActivations<'a> {
             answers[request] = value;
         }
         Ok(())
+    }
+}
+
+/// Something that knows a unit's activation at every position of a sequence.
+pub trait SequenceActivations {
+    /// `[sequence, position]` activations of `unit`.
+    fn everywhere(&mut self, unit: UnitId, sequences: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, ExplainError>;
+}
+
+impl SequenceActivations for ModelActivations<'_> {
+    fn everywhere(&mut self, unit: UnitId, sequences: &[Vec<u32>]) -> Result<Vec<Vec<f32>>, ExplainError> {
+        let mut found = Vec::with_capacity(sequences.len());
+        let mut rest = sequences;
+        while !rest.is_empty() {
+            let mut tokens = 0;
+            let within = rest.iter().take_while(|sequence| {
+                tokens += sequence.len();
+                tokens <= self.batch_tokens
+            });
+            let (chunk, after) = rest.split_at(within.count().max(1));
+            let values = Mutex::new(vec![Vec::new(); chunk.len()]);
+            let see = |_: HookPoint, activation: &Activation<'_>| {
+                for index in 0..activation.sequences.len() {
+                    let rows = activation.sequence(index).chunks_exact(activation.width);
+                    let column: Vec<f32> = rows.map(|row| row[unit.index as usize]).collect();
+                    let mut values = values.lock().unwrap_or_else(PoisonError::into_inner);
+                    values[activation.sequences.start + index] = column;
+                }
+            };
+            let run = Run { hooks: &[unit.hook], ..Run::default() };
+            self.model.run(&Batch::from_sequences(chunk), &run, &see)?;
+            self.positions += chunk.iter().map(Vec::len).sum::<usize>() as u64;
+            self.forwards += 1;
+            found.extend(values.into_inner().unwrap_or_else(PoisonError::into_inner));
+            rest = after;
+        }
+        Ok(found)
     }
 }
 

@@ -35,6 +35,18 @@ pub enum ExplainError {
         /// What the user wrote.
         name: String,
     },
+    /// A scorer that does not exist.
+    #[error("`{name}` is not a scorer (ablation, detection, fuzzing, intruder, logits, surprisal)")]
+    UnknownScorer {
+        /// What the user wrote.
+        name: String,
+    },
+    /// A way to score puzzles that does not exist.
+    #[error("`{name}` does not score puzzles (detection, fuzzing, grades, one-at-a-time, json)")]
+    UnknownJudge {
+        /// What the user wrote.
+        name: String,
+    },
     /// A language model that cannot simulate in this way.
     #[error("{model} cannot simulate by {simulator}: it does not offer {missing}")]
     Simulator {

@@ -9,14 +9,21 @@
 //! [`prompts`]. [`explaining_in_words`] and [`simulating`] run them over the units of an atlas.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod ablating;
+pub mod ablation;
 pub mod activations;
 pub mod backoff;
+pub mod classification;
+pub mod comparison;
 mod error;
 pub mod explaining;
 pub mod explaining_in_words;
+pub mod judging;
 pub mod lookup;
 pub mod neuron2graph;
 pub mod prompts;
+pub mod puzzles;
+pub mod revision;
 pub mod rows;
 pub mod sample;
 pub mod score;

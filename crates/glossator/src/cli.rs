@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     activations, completions, convert, corpus, doctor, encode, evaluate, explain, export, generate, import,
-    inspect, llm, merge, prompts, record, reference, score, serve, train, verify,
+    inspect, llm, merge, prompts, puzzles, record, reference, report, score, serve, train, verify,
 };
 
 /// Glossator explains language models from the inside: it records what every neuron does, explains it,
@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Evaluate(Box<evaluate::Evaluate>),
     Explain(Box<explain::Explain>),
     Score(Box<score::Score>),
+    Report(report::ReportCommand),
+    Puzzles(Box<puzzles::Puzzles>),
     Prompts(prompts::WritePrompts),
     Record(Box<record::Record>),
     Train(train::Train),
@@ -59,6 +61,8 @@ impl Command {
             Self::Evaluate(command) => command.run(),
             Self::Explain(command) => command.run(),
             Self::Score(command) => command.run(),
+            Self::Report(command) => command.run(),
+            Self::Puzzles(command) => command.run(),
             Self::Prompts(command) => command.run(),
             Self::Record(command) => command.run(),
             Self::Train(command) => command.run(),

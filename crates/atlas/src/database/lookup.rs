@@ -31,6 +31,15 @@ impl Database {
         }
         Ok(windows)
     }
+
+    /// The numbers of all stored windows, rising.
+    pub(crate) fn window_numbers(&self) -> Result<Vec<u32>, AtlasError> {
+        let connection = self.lock();
+        let mut statement =
+            connection.prepare_cached("SELECT window FROM windows ORDER BY window").at(&self.path)?;
+        let rows = statement.query_map([], |row| row.get(0));
+        rows.and_then(Iterator::collect).at(&self.path)
+    }
 }
 
 /// The row number of a unit.

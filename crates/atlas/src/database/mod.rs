@@ -4,6 +4,7 @@
 //! text is only ever bound, never spliced into SQL.
 
 mod calls;
+mod comparison;
 mod create;
 mod ledger;
 mod list;

@@ -37,7 +37,9 @@ const DEFAULTS: &[(&str, &str)] = defaults![
     "n2g.txt",
     "simulate-grades.txt",
     "simulate-one-at-a-time.txt",
-    "simulate-json.txt"
+    "simulate-json.txt",
+    "test-sentences.txt",
+    "revise.txt"
 ];
 
 /// The worked examples that are part of the program.

@@ -29,7 +29,7 @@ pub struct Interval {
 impl Interval {
     /// Percentiles of the values of those resamples that are defined, by linear interpolation between order statistics.
     /// `None` when fewer than 90 % of `resamples` are.
-    pub(super) fn of(defined: &mut [f64], resamples: usize) -> Option<Self> {
+    pub(crate) fn of(defined: &mut [f64], resamples: usize) -> Option<Self> {
         if defined.is_empty() || (defined.len() as f64) < DEFINED_SHARE * resamples as f64 {
             return None;
         }
@@ -89,6 +89,33 @@ impl Resampling {
             }
             each(&sums);
         }
+    }
+}
+
+impl Resampling {
+    /// The interval of any statistic of two strata of items. `statistic` is told how often each item of each stratum
+    /// is drawn; what it leaves undefined counts against the interval. `None` too where fewer than two items can vary
+    /// or a stratum is larger than the bound.
+    pub fn interval(
+        &self,
+        sizes: [usize; 2],
+        statistic: impl Fn([&[u8]; 2]) -> Option<f64>,
+    ) -> Option<Interval> {
+        if sizes.iter().all(|size| *size < 2) {
+            return None;
+        }
+        let mut defined = Vec::with_capacity(self.count);
+        for resample in 0..self.count {
+            let times = |stratum: usize| -> Option<&[u8]> {
+                let size = sizes[stratum];
+                if size < 2 {
+                    return Some(&[1][..size]);
+                }
+                Some(&self.draws.get(&size)?[stratum][resample * size..(resample + 1) * size])
+            };
+            defined.extend(statistic([times(0)?, times(1)?]));
+        }
+        Interval::of(&mut defined, self.count)
     }
 }
 

@@ -9,12 +9,16 @@
 
 mod bootstrap;
 mod calibration;
+mod classification;
+mod divergence;
 mod measures;
 mod percentile;
 mod sums;
 
 pub use bootstrap::{Interval, RESAMPLES, Resampling};
 pub use calibration::Calibration;
+pub use classification::{ClassificationMeasures, Judgement, accuracy};
+pub use divergence::{ExcerptDivergence, ablation_score, jensen_shannon};
 pub use measures::{Estimate, Measures};
 pub use percentile::PercentileMatching;
 pub use sums::Sums;

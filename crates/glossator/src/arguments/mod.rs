@@ -9,3 +9,4 @@ pub(crate) mod llm;
 pub(crate) mod model;
 pub(crate) mod run_file;
 pub(crate) mod sequences;
+pub(crate) mod subject;

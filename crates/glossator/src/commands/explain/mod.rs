@@ -1,5 +1,6 @@
 //! `glossator explain`: explains units of an atlas by token lookup, Neuron2Graph, and in words by a language model.
 
+mod revise;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -64,6 +65,10 @@ pub(crate) struct Explain {
     /// Who simulates to find the best: grades, one-at-a-time, json [default: grades where the model offers them, else json]
     #[arg(long, value_name = "SIMULATOR")]
     choose_by: Option<Simulator>,
+    /// Rounds in which each explanation in words is tested with sentences of the explainer's own, run through the subject
+    /// model, and corrected; stored as llm:METHOD+revised@MODEL with the log of all rounds
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=20), value_name = "N")]
+    revise: u32,
     /// Prompts to use in place of the built-in ones (`glossator prompts DIR` writes those)
     #[arg(long, value_name = "DIR")]
     prompts: Option<PathBuf>,
@@ -125,6 +130,7 @@ impl Explain {
             }
         }
         self.explain_in_words(&atlas, &methods, &units)?;
+        self.revise(&atlas, &methods, &units)?;
         if let Some(directory) = &self.graphviz {
             draw(&atlas, &units, directory)?;
         }

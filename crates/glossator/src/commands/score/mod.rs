@@ -1,5 +1,6 @@
 //! `glossator score`: scores the explanations of an atlas on excerpts that no explainer saw.
 
+mod judged;
 mod simulation;
 mod summary;
 
@@ -17,7 +18,9 @@ use glossator_explain::words::PREFIX;
 use glossator_model::UnitId;
 
 use crate::arguments::llm::LlmArgs;
+use crate::arguments::subject::SubjectArgs;
 use crate::output;
+use judged::ScorerArgument;
 
 /// Score explanations by how well they predict activations on excerpts no explainer saw
 ///
@@ -61,6 +64,12 @@ pub(crate) struct Score {
     /// Let a language model predict activations from the explanations: grades (all tokens at once), one-at-a-time, json
     #[arg(long, value_delimiter = ',', value_name = "SIMULATORS")]
     simulator: Vec<Simulator>,
+    /// Score by these instead, with the subject model at hand: ablation (for explanations that predict by themselves), or
+    /// detection, fuzzing, intruder, logits (a language model judges), surprisal
+    #[arg(long, value_delimiter = ',', value_name = "SCORERS", conflicts_with = "simulator")]
+    scorer: Vec<ScorerArgument>,
+    #[command(flatten)]
+    subject: SubjectArgs,
     /// With --simulator, leave the calibration excerpts out: half the cost, and R² and absolute deviation only uncalibrated
     #[arg(long)]
     uncalibrated: bool,
@@ -97,6 +106,15 @@ impl Score {
         let mut units = Selector::union(&self.units, &atlas)?;
         units.truncate(self.limit.unwrap_or(usize::MAX));
         let explainers = self.explainers(&atlas)?;
+        if !self.scorer.is_empty() {
+            let comparisons = self.judge(&atlas, &explainers, &units)?;
+            if self.json {
+                output::print_json(&comparisons)?;
+            } else if !self.estimate {
+                output::print(&judged::table(&comparisons))?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
         let sources = if self.simulator.is_empty() {
             self.predict(&atlas, &explainers, &units)?
         } else {
@@ -118,7 +136,9 @@ impl Score {
     fn explainers(&self, atlas: &Atlas) -> anyhow::Result<Vec<String>> {
         let predictors =
             [Explainer::Lookup, Explainer::Neuron2Graph, Explainer::Backoff].map(Explainer::name);
-        if self.explainer.is_empty() && self.simulator.is_empty() {
+        let in_words = !self.simulator.is_empty()
+            || self.scorer.iter().any(|scorer| *scorer != ScorerArgument::Ablation);
+        if self.explainer.is_empty() && !in_words {
             return Ok(predictors.map(str::to_owned).to_vec());
         }
         let stored: Vec<String> =

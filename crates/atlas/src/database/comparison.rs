@@ -1,0 +1,102 @@
+//! What reports compare: one score of every unit at a time, and what was asked in all.
+
+use std::collections::BTreeMap;
+
+use glossator_model::{HookPoint, UnitId};
+use rusqlite::params;
+
+use super::{Database, natural};
+use crate::error::{AtPath, AtlasError};
+use crate::excerpt::Split;
+use crate::query::{CallTotals, ScoreKind, ScoredUnit};
+
+impl Database {
+    /// The kinds of score that there are on a split, by explainer.
+    pub(crate) fn score_kinds(&self, split: Split) -> Result<Vec<ScoreKind>, AtlasError> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT DISTINCT explainer, scorer, metric, sample FROM scores JOIN explanations ON id = explanation
+                 WHERE split = ?1 ORDER BY explainer, scorer, metric, sample",
+            )
+            .at(&self.path)?;
+        let rows = statement.query_map([split.to_string()], |row| {
+            Ok(ScoreKind {
+                explainer: row.get(0)?,
+                scorer: row.get(1)?,
+                metric: row.get(2)?,
+                sample: row.get(3)?,
+            })
+        });
+        rows.and_then(Iterator::collect).at(&self.path)
+    }
+
+    /// One kind of score of all units that have it, by hook point and index.
+    pub(crate) fn scored_units(&self, kind: &ScoreKind, split: Split) -> Result<Vec<ScoredUnit>, AtlasError> {
+        let connection = self.lock();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT h.name, u.idx, u.density, e.text, s.value FROM explanations e
+                 JOIN scores s ON s.explanation = e.id JOIN units u ON u.id = e.unit JOIN hooks h USING (hook)
+                 WHERE e.explainer = ?1 AND s.scorer = ?2 AND s.metric = ?3 AND s.sample = ?4 AND s.split = ?5
+                 ORDER BY u.id",
+            )
+            .at(&self.path)?;
+        let split = split.to_string();
+        let rows = statement
+            .query_map(params![kind.explainer, kind.scorer, kind.metric, kind.sample, split], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            });
+        let rows: Vec<(String, u32, f64, String, Option<f64>)> =
+            rows.and_then(Iterator::collect).at(&self.path)?;
+        rows.into_iter()
+            .map(|(hook, index, density, text, value)| {
+                let hook: HookPoint =
+                    hook.parse().map_err(|_| self.broken("a hook point has an impossible name"))?;
+                Ok(ScoredUnit { unit: UnitId { hook, index }, density, text, value })
+            })
+            .collect()
+    }
+
+    /// What language models were asked in all, and the time that explainers took, by explainer and scorer.
+    pub(crate) fn call_totals(&self, split: Split) -> Result<Vec<CallTotals>, AtlasError> {
+        let connection = self.lock();
+        let mut totals: BTreeMap<(String, String), CallTotals> = BTreeMap::new();
+        let mut statement = connection
+            .prepare_cached(
+                "SELECT explainer, scorer, requests, prompt_tokens, completion_tokens, failures FROM calls
+                 WHERE split = '' OR split = ?1",
+            )
+            .at(&self.path)?;
+        let rows = statement.query_map([split.to_string()], |row| {
+            let numbers = [natural(row, 2)?, natural(row, 3)?, natural(row, 4)?];
+            Ok((row.get(0)?, row.get(1)?, numbers, row.get(5)?))
+        });
+        let rows: Vec<(String, String, [u64; 3], String)> = rows.and_then(Iterator::collect).at(&self.path)?;
+        for (explainer, scorer, [requests, prompt, completion], failures) in rows {
+            let failures: BTreeMap<String, u64> = serde_json::from_str(&failures).at(&self.path)?;
+            let total = totals.entry((explainer, scorer)).or_default();
+            total.units += 1;
+            total.requests += requests;
+            total.prompt_tokens += prompt;
+            total.completion_tokens += completion;
+            failures.into_iter().for_each(|(kind, count)| *total.failures.entry(kind).or_default() += count);
+        }
+        let mut statement = connection
+            .prepare_cached("SELECT explainer, count(*), avg(seconds) FROM explanations GROUP BY explainer")
+            .at(&self.path)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, natural(row, 1)?, row.get(2)?)));
+        let rows: Vec<(String, u64, Option<f64>)> = rows.and_then(Iterator::collect).at(&self.path)?;
+        for (explainer, units, seconds) in rows {
+            let total = totals.entry((explainer, String::new())).or_default();
+            total.units = total.units.max(units);
+            total.seconds_per_unit = seconds;
+        }
+        let named = |((explainer, scorer), total): ((String, String), CallTotals)| CallTotals {
+            explainer,
+            scorer: (!scorer.is_empty()).then_some(scorer),
+            ..total
+        };
+        Ok(totals.into_iter().map(named).collect())
+    }
+}

@@ -1,0 +1,181 @@
+//! Scores explanations by ablation in the subject model ([`crate::ablation`]), resumably.
+//!
+//! Each unit's excerpts are those that its other scores are on. Predictions are calibrated linearly on the calibration
+//! split, as published; an explanation without a calibration there has no score. All explanations of a unit share the runs
+//! of the model as it is and with the mean.
+
+use std::collections::BTreeSet;
+
+use glossator_atlas::{Atlas, Score, Split};
+use glossator_model::{Model, UnitId};
+
+use crate::ExplainError;
+use crate::ablation::{Simulated, divergences};
+use crate::explaining::Explainer;
+use crate::sample::{EXCERPTS, Sample};
+use crate::score::{Calibration, ExcerptDivergence, RESAMPLES, Resampling, Stratum, ablation_score};
+use crate::scoring::Scorer;
+
+/// The name under which the scores of explanations that predict by themselves are stored.
+pub const ABLATION: &str = "ablation";
+
+/// Scores by ablation.
+pub struct Ablating<'a> {
+    /// Where the explanations are.
+    pub atlas: &'a Atlas,
+    /// The subject model.
+    pub model: &'a Model,
+    /// The split that is scored on.
+    pub split: Split,
+    /// Seed of the bootstrap.
+    pub seed: u64,
+}
+
+/// A unit's explanation with its calibrated predictions for the unit's excerpts.
+struct Prediction {
+    explainer: Explainer,
+    /// `[excerpt, position]`; `None` where nothing could be calibrated.
+    activations: Option<Vec<Vec<f32>>>,
+}
+
+impl Ablating<'_> {
+    /// Those of `units` that one of `explainers` has explained without an ablation score yet, or all that are explained if
+    /// `again`.
+    pub fn pending(
+        &self,
+        explainers: &[Explainer],
+        units: &[UnitId],
+        again: bool,
+    ) -> Result<Vec<UnitId>, ExplainError> {
+        let mut pending = Vec::new();
+        for units in units.chunk_by(|a, b| a.hook == b.hook) {
+            let hook = units[0].hook;
+            let mut wanted = BTreeSet::new();
+            for explainer in explainers {
+                let explained = self.atlas.explained(hook, explainer.name())?;
+                let scored = if again {
+                    BTreeSet::new()
+                } else {
+                    self.atlas.scored(hook, explainer.name(), ABLATION, self.split)?
+                };
+                wanted.extend(explained.difference(&scored).copied());
+            }
+            pending.extend(units.iter().filter(|unit| wanted.contains(&unit.index)));
+        }
+        Ok(pending)
+    }
+
+    /// Scores the explanations by `explainers` of `units`, and stores each unit's scores as soon as they are there.
+    pub fn run(
+        &self,
+        explainers: &[Explainer],
+        units: &[UnitId],
+        progress: &dyn Fn(usize),
+    ) -> Result<(), ExplainError> {
+        let resampling = Resampling::new(RESAMPLES, EXCERPTS, self.seed);
+        for &unit in units {
+            let scores = self.unit(explainers, unit, &resampling)?;
+            self.atlas.put_scores(&scores, &[])?;
+            progress(1);
+        }
+        Ok(())
+    }
+
+    fn unit(
+        &self,
+        explainers: &[Explainer],
+        unit: UnitId,
+        resampling: &Resampling,
+    ) -> Result<Vec<Score>, ExplainError> {
+        let (sample, predictions) = self.predictions(explainers, unit)?;
+        let mean = self.atlas.profile(unit)?.0.mean as f32;
+        let calibrated: Vec<&Vec<Vec<f32>>> =
+            predictions.iter().filter_map(|prediction| prediction.activations.as_ref()).collect();
+        let excerpts: Vec<Simulated> = sample
+            .excerpts
+            .iter()
+            .enumerate()
+            .map(|(place, (stratum, excerpt))| Simulated {
+                stratum: *stratum,
+                tokens: excerpt.tokens.clone(),
+                activations: calibrated.iter().map(|activations| activations[place].clone()).collect(),
+            })
+            .collect();
+        let mut found = divergences(self.model, unit, mean, sample.ignored, &excerpts)?.into_iter();
+        let mut rows = Vec::new();
+        for prediction in &predictions {
+            let of_explanation = prediction.activations.as_ref().and_then(|_| found.next());
+            rows.extend(self.rows(
+                unit,
+                prediction.explainer,
+                &sample,
+                of_explanation.as_deref(),
+                resampling,
+            ));
+        }
+        Ok(rows)
+    }
+
+    fn predictions(
+        &self,
+        explainers: &[Explainer],
+        unit: UnitId,
+    ) -> Result<(Sample, Vec<Prediction>), ExplainError> {
+        let scorer = Scorer::new(self.atlas, self.split, self.seed);
+        let sample = Sample::of(self.atlas, unit, self.split)?;
+        let calibrating = Sample::of(self.atlas, unit, Split::Calibration)?;
+        let mut predictions = Vec::new();
+        for &explainer in explainers {
+            let Some(predictor) = scorer.predictor(explainer, unit)? else { continue };
+            let calibration =
+                Calibration::linear(&calibrating.pair(&calibrating.predict(predictor.as_ref())));
+            let apply = |calibration: Calibration| {
+                let mut predicted = sample.predict(predictor.as_ref());
+                for activation in predicted.iter_mut().flatten() {
+                    *activation = calibration.apply(f64::from(*activation)) as f32;
+                }
+                predicted
+            };
+            predictions.push(Prediction { explainer, activations: calibration.map(apply) });
+        }
+        Ok((sample, predictions))
+    }
+
+    fn rows(
+        &self,
+        unit: UnitId,
+        explainer: Explainer,
+        sample: &Sample,
+        found: Option<&[ExcerptDivergence]>,
+        resampling: &Resampling,
+    ) -> Vec<Score> {
+        let samples = [
+            ("top_and_random", &[Stratum::Top, Stratum::Random][..]),
+            ("top_only", &[Stratum::Top]),
+            ("random_only", &[Stratum::Random]),
+        ];
+        let row = |(name, strata): (&str, &[Stratum])| {
+            let estimate = found.map(|found| ablation_score(found, strata, resampling)).unwrap_or_default();
+            let remark = match (found, sample.tokens(strata)) {
+                _ if estimate.value.is_some() => None,
+                (None, _) => Some("nothing to calibrate on"),
+                (_, 0) => Some("there are no such excerpts"),
+                _ => Some("the unit does nothing here: its mean in its place changes no prediction"),
+            };
+            Score {
+                unit,
+                explainer: explainer.name().to_owned(),
+                scorer: ABLATION.to_owned(),
+                metric: "ablation".to_owned(),
+                sample: name.to_owned(),
+                split: self.split,
+                value: estimate.value,
+                low: estimate.interval.map(|interval| interval.low),
+                high: estimate.interval.map(|interval| interval.high),
+                tokens: sample.tokens(strata),
+                remark: remark.map(str::to_owned),
+            }
+        };
+        samples.map(row).to_vec()
+    }
+}
