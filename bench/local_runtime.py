@@ -1,7 +1,7 @@
 """Units explained and excerpts simulated per hour: our local runtime beside llama.cpp's server, on the same file.
 
-Explaining: one conversation a unit, of which instructions and examples (about 500 tokens) are shared by all units and five
-excerpts (about 450 tokens) are the unit's own; 60 new tokens, greedy. Simulating: excerpts of 64 tokens of a known
+Explaining: one conversation a unit, of which instructions and examples (about 500 tokens) are shared by all units and four
+excerpts (about 450 tokens) are the unit's own; at most 60 new tokens, greedy. Simulating: excerpts of 64 tokens of a known
 explanation. Ours weighs the digits at all 64 places in one pass; the server, which gives no probabilities inside a prompt,
 writes a JSON list of 64 digits under a schema, one request an excerpt. Both answer two requests before the clock starts,
 so that what all requests share has been read.
@@ -27,7 +27,7 @@ PORT = 7391
 NEW_TOKENS = 60
 INSTRUCTIONS = (
     "You study single units of a language model. You are shown excerpts of text in which a unit was active; the words on "
-    "which it was most active stand between << and >>. Say in one short sentence what the unit responds to: a word, a kind "
+    "which it was most active stand between << and >>. Say in three sentences what the unit responds to: a word, a kind "
     "of word, a subject, a place in a sentence. Name nothing that the excerpts do not show, and give no example."
 )
 SIMULATE = (
@@ -39,11 +39,12 @@ EXAMPLES = [
     ("words for parts of a ship", "The <<mast>> broke in the storm, and the <<hull>> took in water before they reached land."),
     ("the word that follows a negation", "He did not <<want>> to go, and she never <<asked>> him to, so neither <<went>>."),
     ("names of musical instruments", "A <<violin>> and two <<trumpets>> were heard from the hall, later an old <<piano>>."),
-    ("verbs of saying", "They <<announced>> the result, and he <<replied>> that nobody had <<told>> him of a vote."),
-    ("units of measurement", "The parcel weighed four <<kilograms>> and was sixty <<centimetres>> long, so it cost more."),
-    ("the end of a quotation", 'She said "that will do<<">> and closed the door; "for now<<">>, she added from outside.'),
-    ("words for weather", "After a week of <<rain>> there came <<fog>>, then two days of <<sunshine>> before the <<snow>>."),
 ]
+#: What the examples say after the subject of each: answers are about 60 tokens long.
+ELABORATION = (
+    "It is active wherever they stand in a sentence and whatever the text is about, most of all on the last part of a word. "
+    "It stays silent on the words around them, and on words that only look like them."
+)
 EXPLANATION = "names of people and of places"
 
 
@@ -65,20 +66,20 @@ def explain_messages(marked: list[str]) -> list[dict[str, str]]:
     messages = [{"role": "system", "content": INSTRUCTIONS}]
     for answer, excerpt in EXAMPLES:
         messages.append({"role": "user", "content": f"Excerpts:\n{excerpt}\nWhat does the unit respond to?"})
-        messages.append({"role": "assistant", "content": answer})
+        messages.append({"role": "assistant", "content": f"The unit responds to {answer}. {ELABORATION}"})
     shown = "\n".join(marked)
     messages.append({"role": "user", "content": f"Excerpts:\n{shown}\nWhat does the unit respond to?"})
     return messages
 
 
 def explain_requests(corpus: Path, units: int) -> list[list[dict[str, str]]]:
-    """Conversations about units, each with five excerpts."""
+    """Conversations about units, each with four excerpts."""
     chance = random.Random(0)
-    texts = excerpts(corpus, 60, 5 * units)
+    texts = excerpts(corpus, 40, 4 * units)
     conversations = []
     for unit in range(units):
         marked = []
-        for words in texts[5 * unit : 5 * unit + 5]:
+        for words in texts[4 * unit : 4 * unit + 4]:
             places = set(chance.sample(range(len(words)), 4))
             marked.append(" ".join(f"<<{word}>>" if place in places else word for place, word in enumerate(words)))
         conversations.append(explain_messages(marked))
@@ -162,8 +163,8 @@ def report(what: str, name: str, count: int, seconds: float, usage: dict) -> flo
 
 def main() -> None:
     model, corpus, command = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
-    units = int(sys.argv[4]) if len(sys.argv) > 4 else 24
-    simulated = int(sys.argv[5]) if len(sys.argv) > 5 else 24
+    units = int(sys.argv[4]) if len(sys.argv) > 4 else 12
+    simulated = int(sys.argv[5]) if len(sys.argv) > 5 else 16
     conversations = explain_requests(corpus, units + 2)
     windows = excerpts(corpus, 64, simulated + 2)
     ours, theirs = {}, {}
@@ -192,7 +193,7 @@ def main() -> None:
         digits = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 9}, "minItems": 64, "maxItems": 64}
         form = {"type": "json_object", "schema": digits}
         answer = "Answer with a JSON list of 64 digits, one for each token."
-        few = windows[: max(6, simulated // 4) + 2]
+        few = windows[: max(3, simulated // 4) + 2]
         bodies = [
             {"messages": simulate_messages(window, answer), "max_tokens": 400, "response_format": form} for window in few
         ]
