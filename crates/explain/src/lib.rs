@@ -7,6 +7,10 @@
 //!
 //! An explanation in words ([`words`]) predicts through a language model that reads it ([`simulate`]); both are asked with
 //! [`prompts`]. [`explaining_in_words`] and [`simulating`] run them over the units of an atlas.
+//!
+//! Beside them stand scores by [`classification`] ([`judging`] runs them) and by [`ablation`] in the subject model
+//! ([`ablating`]). [`revision`] corrects an explanation by what the subject model does on test sentences; [`puzzles`] are
+//! made-up units by which judges and explainers are tested; [`comparison`] puts everything that was scored side by side.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod ablating;
