@@ -46,7 +46,7 @@ pub(crate) fn parse(
     let usage = usage(body);
     let answer = match (&request.want, dialect.text, dialect.grades) {
         (Want::Grades(grading), _, Some(GradeMethod::Echo)) => grades::of_echo(request, grading, body),
-        (Want::Grades(grading), _, _) => grades::of_prompt_logprobs(grading, body),
+        (Want::Grades(grading), _, _) => grades::of_prompt_logprobs(request, grading, body),
         (Want::Text(generation), TextMethod::Chat, _) => chat::answer(generation, body),
         (Want::Text(generation), TextMethod::Completions, _) => completions::answer(generation, body),
     };

@@ -15,7 +15,7 @@ use super::chat::messages;
 use super::completions::{alternatives, transcript};
 use super::failure::AttemptError;
 use crate::answer::{Answer, Distribution};
-use crate::request::{Grading, Message, Piece, Request};
+use crate::request::{Grading, Message, Piece, Request, Role};
 
 /// Alternatives that are asked for at each token: the choices 0 to 10 and some that are none, as in the published code.
 const TOP: u8 = 15;
@@ -72,7 +72,7 @@ pub(super) fn prompt_body(request: &Request, grading: &Grading, model: &str) -> 
     let mut turns = request.messages.clone();
     let text = graded_text(grading).0;
     match turns.last_mut() {
-        Some(Message { role: crate::request::Role::Assistant, content }) => content.push_str(&text),
+        Some(Message { role: Role::Assistant, content }) => content.push_str(&text),
         _ => turns.push(Message::assistant(text)),
     }
     json!({
@@ -81,7 +81,11 @@ pub(super) fn prompt_body(request: &Request, grading: &Grading, model: &str) -> 
     })
 }
 
-pub(super) fn of_prompt_logprobs(grading: &Grading, body: &Value) -> Result<Answer, AttemptError> {
+pub(super) fn of_prompt_logprobs(
+    request: &Request,
+    grading: &Grading,
+    body: &Value,
+) -> Result<Answer, AttemptError> {
     let wrong = |what: &str| AttemptError::malformed(format!("`prompt_logprobs` {what}"));
     let prompt: Vec<Entries> = serde_json::from_value(body["prompt_logprobs"].clone())
         .map_err(|error| wrong(&format!("are not there or not as they should be: {error}")))?;
@@ -100,11 +104,15 @@ pub(super) fn of_prompt_logprobs(grading: &Grading, body: &Value) -> Result<Answ
     let tokens = tokens.ok_or_else(|| wrong("do not name the tokens of the prompt"))?;
     let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
     let (text, places) = graded_text(grading);
-    // The text is the end of the prompt: the latest start from which the tokens spell it is its beginning.
-    let start = (0..tokens.len()).rev().find_map(|start| Some((start, align(&tokens[start..], &text)?)));
+    // A turn that is begun may share a token with the text. Both are the end of the prompt: the latest start from which
+    // the tokens spell them is their beginning.
+    let begun = request.messages.last().filter(|message| message.role == Role::Assistant);
+    let before = begun.map_or("", |message| message.content.as_str());
+    let whole = format!("{before}{text}");
+    let start = (0..tokens.len()).rev().find_map(|start| Some((start, align(&tokens[start..], &whole)?)));
     let (start, offsets) = start.ok_or_else(|| wrong("do not spell the text that was sent"))?;
     let at = |place: usize| {
-        let index = start + offsets.iter().position(|offset| *offset == place)?;
+        let index = start + offsets.iter().position(|offset| *offset == before.len() + place)?;
         let entries = prompt[index].iter().flat_map(BTreeMap::values);
         Some(entries.filter_map(|entry| Some((entry.decoded_token.clone()?, entry.logprob as f32))).collect())
     };
