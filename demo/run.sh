@@ -18,13 +18,6 @@ sample=(--units 'random:200@0' --units "$features:0-199")
 words=(--units 'random:15@0' --units "$features:0-14")
 explainer=$directory/explainer/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 
-# The language model that explains, if `make demo-explainer` has fetched it.
-explainer=$directory/explainer/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
-if [ ! -e "$explainer" ]; then
-    explainer=
-    echo "no explanations in words: \`make demo-explainer\` fetches a language model for them (1.1 GB)" >&2
-fi
-
 start=$SECONDS
 mkdir -p "$dictionaries"
 cat > "$dictionaries/run.toml" <<RUN
