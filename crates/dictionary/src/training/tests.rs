@@ -113,10 +113,15 @@ fn sparse_l1_follows(recipe: Recipe, d: usize, latents: usize) {
     let mut plain = fast.clone();
     let mut trainer = Trainer::new(recipe);
     for step in 0..4 {
-        let inputs = batch(step, d);
+        let mut inputs = batch(step, d);
+        // Rows that activate half of all latents.
+        inputs[2 * d..3 * d].iter_mut().for_each(|x| *x *= 12.0);
+        inputs[69 * d..70 * d].iter_mut().for_each(|x| *x *= -14.0);
         let batch = Batch { inputs: &inputs, targets: &inputs };
         let report = trainer.step(&mut fast, batch, 3e-3);
         let loss = reference::step(&recipe, &mut plain, batch, 3e-3);
+        let apart = report.l0 * ROWS as f64 - trainer.active().entries() as f64;
+        assert!(apart > 300.0, "step {step}: {apart} entries of rows worked on apart");
         assert!(
             trainer.active().entries() > ROWS / 2,
             "step {step} was not by active latents: L0 {}",
