@@ -3,7 +3,11 @@
 //! Standard output carries data; progress, logs and errors go to standard error. Exit codes: 0 success,
 //! 1 failure, 2 wrong usage, 130 interrupted.
 
-#![allow(rustdoc::broken_intra_doc_links, reason = "doc comments of arguments are help texts, not Markdown")]
+#![allow(
+    rustdoc::bare_urls,
+    rustdoc::broken_intra_doc_links,
+    reason = "doc comments of arguments are help texts, not Markdown"
+)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use std::process::ExitCode;

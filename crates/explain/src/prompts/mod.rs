@@ -1,7 +1,7 @@
 //! Prompts: what language models are asked, as template files that users can edit.
 //!
 //! The defaults are part of the program; `glossator prompts DIR` writes them, and a directory with some of them replaces
-//! those ([`Prompts::with`]). What is filled into a template comes from the subject model's text through [`visible`],
+//! those ([`Prompts::with`]). What is filled into a template comes from the subject model's text through [`visible()`],
 //! so that it cannot be taken for anything else.
 
 mod examples;

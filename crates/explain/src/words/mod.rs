@@ -2,12 +2,12 @@
 //!
 //! | method | shows | after |
 //! |---|---|---|
-//! | [`pairs`] | tokens with activations from 0 to 10 | Bills et al. 2023, "Explain" |
-//! | [`tokens`] | the tokens with the largest mean activation | the same, "token space" |
-//! | [`marked`] | excerpts with `<<marks>>` around what the unit responds to | Paulo et al. 2024 (delphi) |
-//! | [`contrastive`] | the same, and near misses | delphi's contrastive explainer |
-//! | [`logits`] | the same, what follows, and the tokens that the unit promotes | Neuronpedia's explainers with logits |
-//! | [`patterns`] | a Neuron2Graph and the token means, as one line each | |
+//! | `pairs` | tokens with activations from 0 to 10 | Bills et al. 2023, "Explain" |
+//! | `tokens` | the tokens with the largest mean activation | the same, "token space" |
+//! | `marked` | excerpts with `<<marks>>` around what the unit responds to | Paulo et al. 2024 (delphi) |
+//! | `contrastive` | the same, and near misses | delphi's contrastive explainer |
+//! | `logits` | the same, what follows, and the tokens that the unit promotes | Neuronpedia's explainers with logits |
+//! | `patterns` | a Neuron2Graph and the token means, as one line each | |
 //! | [`senses`] | excerpts in groups of their own, each explained by itself | |
 //!
 //! An explainer sees excerpts of the train split only, and token means without the unit's scoring excerpts.
@@ -46,19 +46,19 @@ const TEMPERATURE: f32 = 1.0;
 /// What a language model is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Method {
-    /// [`pairs`]
+    /// Tokens with activations from 0 to 10.
     Pairs,
-    /// [`tokens`]
+    /// Tokens with the largest mean activation.
     Tokens,
-    /// [`marked`]
+    /// Excerpts with marks around what the unit responds to.
     MaxActivating,
-    /// [`contrastive`]
+    /// Marked excerpts, and near misses.
     Contrastive,
-    /// [`logits`]
+    /// Marked excerpts, what follows, and the tokens that the unit promotes.
     Logits,
-    /// [`patterns`]
+    /// A Neuron2Graph and the token means.
     Patterns,
-    /// [`senses`]
+    /// Excerpts in groups of their own ([`senses`]).
     Senses,
 }
 

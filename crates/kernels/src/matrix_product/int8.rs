@@ -3,7 +3,9 @@
 //! A row of x and a row of the weight are cut into groups of 128 values. Group g of x becomes sₓ · (q − 128) with bytes
 //! q, group g of the weight s_w · p with signed bytes p, both rounded to nearest and with the largest magnitude at 127:
 //!
+//! ```text
 //! y = Σ_g sₓ[g] · s_w[g] · (Σₖ qₖ pₖ − 128 Σₖ pₖ)
+//! ```
 //!
 //! The inner sums are exact integers, the outer one is f32 in ascending order of g, so that every backend gives the same
 //! bits. (Block-wise quantisation: Dettmers et al. 2022; the offset that makes x unsigned is what `vpdpbusd` wants.)

@@ -1,6 +1,6 @@
 //! A language model in this process: a GGUF file or a Hugging Face directory, run by our own runtime.
 //!
-//! Requests are brought into tokens by the model's own chat template ([`template`], [`prompt`]) and advanced together
+//! Requests are brought into tokens by the model's own chat template (`template`, `prompt`) and advanced together
 //! ([`glossator_model::runtime`]): weights are read once for all of them, what prompts begin with in common is computed
 //! once, and answers do not depend on what else is asked.
 
