@@ -15,7 +15,7 @@ features=blocks.15.hook_resid_post.hook_sae_acts_post
 # Units that Neuron2Graph explains, drawn at random over all hook points, and as many features again.
 sample=(--units 'random:200@0' --units "$features:0-199")
 # Those of them that a language model explains in words, where the demo explainer is there.
-words=(--units 'random:15@0' --units "$features:0-14")
+words=(--units 'random:6@0' --units "$features:0-5")
 explainer=$directory/explainer/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 
 start=$SECONDS

@@ -102,11 +102,12 @@ impl LocalModel {
         let text = |id: Option<u32>| id.map(|id| tokenizer.decode(&[id])).unwrap_or_default();
         let template = ChatTemplate::new(&source, text(tokenizer.bos()), text(tokenizer.eos()))
             .map_err(|message| LocalError::Template { model: checkpoint.name().to_owned(), message })?;
+        // One word, so that it needs no quotes on a command line.
         let name = format!(
-            "{} {} {}",
-            checkpoint.name(),
-            &digest(&checkpoint.files())?[..12],
-            format!("{:?}", model.precision()).to_lowercase()
+            "{}-{}-{}",
+            checkpoint.name().replace(char::is_whitespace, "-"),
+            format!("{:?}", model.precision()).to_lowercase(),
+            &digest(&checkpoint.files())?[..8]
         );
         let ends = checkpoint.answer_ends(&tokenizer)?;
         let capabilities = Capabilities {
