@@ -13,7 +13,7 @@ atlas=$directory/smollm2.atlas
 dictionaries=$directory/dictionaries/demo
 features=blocks.15.hook_resid_post.hook_sae_acts_post
 # Units that Neuron2Graph explains, drawn at random over all hook points, and as many features again.
-sample=(--units 'random:200@0' --units "$features:0-199")
+sample=(--units 'random:80@0' --units "$features:0-79")
 # Those of them that a language model explains in words, where the demo explainer is there.
 words=(--units 'random:6@0' --units "$features:0-5")
 explainer=$directory/explainer/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
@@ -21,11 +21,11 @@ explainer=$directory/explainer/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 start=$SECONDS
 mkdir -p "$dictionaries"
 cat > "$dictionaries/run.toml" <<RUN
-# A quarter of the training text of configs/smollm2-resid-topk.toml, and half as many latents.
+# A sixth of the training text of configs/smollm2-resid-topk.toml, and half as many latents.
 model = "$model"
 corpus = ["$directory/corpus.jsonl"]
 out = "$dictionaries"
-tokens = 600_000
+tokens = 400_000
 context = 128
 windows_per_document = 64
 
@@ -34,7 +34,7 @@ name = "resid15-x8-k32"
 hook = "blocks.15.hook_resid_post"
 expansion = 8
 k = 32
-dead_after = 150_000
+dead_after = 100_000
 warm_up = 20
 RUN
 [ -e "$dictionaries/resid15-x8-k32/dictionary/cfg.json" ] || "$glossator" train "$dictionaries/run.toml"
