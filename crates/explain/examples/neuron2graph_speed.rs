@@ -39,7 +39,7 @@ fn main() -> Result<(), ExplainError> {
     let mut activations = ModelActivations::new(&model, 8_192);
     let start = Instant::now();
     let mut patterns = 0;
-    for block in subjects.chunks(64) {
+    for block in subjects.chunks(256) {
         patterns += neuron2graph::explain(block, frame, &mut activations)?
             .iter()
             .map(|t| t.patterns().len())

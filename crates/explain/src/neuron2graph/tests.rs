@@ -116,6 +116,34 @@ fn a_gap_of_varying_length() {
 }
 
 #[test]
+fn the_shortest_suffix_is_found_at_every_length_and_no_longer_one_is_tried() {
+    use search::LONGEST;
+    // Fires on 7 when 3 stands `distance` tokens before it.
+    for distance in 1..LONGEST + 4 {
+        let rule =
+            |tokens: &[u32]| on(tokens.ends_with(&[7]) && tokens.iter().rev().nth(distance) == Some(&3));
+        let mut text = vec![1; 20];
+        text[19 - distance] = 3;
+        text[19] = 7;
+        let longest = std::cell::Cell::new(0);
+        let rule = |tokens: &[u32]| {
+            longest.set(longest.get().max(tokens.len()));
+            rule(tokens)
+        };
+        let examples = vec![Example { tokens: text, activation: 2.0 }];
+        let subject = Subject { unit: unit(0), examples, evidence: Evidence::default() };
+        let tries = explain(&[subject], FRAME, &mut Mock(|_, tokens: &[u32]| rule(tokens))).unwrap();
+        let expected = match distance {
+            1 => pattern(&[Token(7), Token(3)], 2.0, 1),
+            _ if distance < LONGEST => pattern(&[Token(7), exactly(distance as u16 - 1), Token(3)], 2.0, 1),
+            _ => pattern(&[Token(7)], 2.0, 1),
+        };
+        assert_eq!(tries[0].patterns(), [expected], "at distance {distance}");
+        assert!(longest.get() <= LONGEST + 2, "a lead, one more padding token, and the suffix");
+    }
+}
+
+#[test]
 fn a_position_in_the_sequence() {
     let rule = |tokens: &[u32]| on(tokens.len() == 2);
     assert_eq!(found(rule, FRAME, &[&[4, 7]]), [pattern(&[exactly(2), Start], 2.0, 1)]);
