@@ -22,7 +22,7 @@ use crate::neuron2graph::{self, EXAMPLES, Frame, Padding, Subject};
 const LOOKUP_BLOCK: usize = 512;
 
 /// Units whose Neuron2Graph searches share forward passes.
-const SEARCH_BLOCK: usize = 256;
+const SEARCH_BLOCK: usize = 512;
 
 /// Tokens in a forward pass of searches.
 const BATCH_TOKENS: usize = 8_192;
