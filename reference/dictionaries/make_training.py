@@ -62,9 +62,9 @@ def multi_top_k(run, p, u, y):
 
 
 def watch(run, f):
-    """The running threshold of BatchTopK."""
-    smallest = f[f > 0].min().item()
-    run.threshold = smallest if run.threshold is None else run.threshold + 0.01 * (smallest - run.threshold)
+    """The running threshold of BatchTopK: its rate falls to 0.01, that of SAELens and dictionary_learning."""
+    smallest, rate = f[f > 0].min().item(), max(0.01, 9 / (run.step + 9))
+    run.threshold = smallest if run.threshold is None else run.threshold + rate * (smallest - run.threshold)
 
 
 def batch_top_k(run, p, u, y):

@@ -49,10 +49,10 @@ fn report(n: usize, peak: f64) {
     rate(row_bytes, time("exact products", || exact(&weight, &x, &mut code)));
     let mut out = vec![0.0; ROWS * D];
     rate(row_bytes, time("decode", || decode(&weight, &code, &mut out)));
-    let gradients: Vec<f32> = vec![0.1; ROWS * code.width()];
+    let gradients: Vec<f32> = vec![0.1; code.places()];
     let mut lists = LatentLists::default();
     time("turn round", || {
-        lists.collect(n, &[Part { rows: &code, names: None, gradients: &gradients, scale: 1.0 }]);
+        lists.collect(n, &[Part { rows: &code, gradients: &gradients, scale: 1.0 }]);
     });
     let mut gradient = vec![0.0; n * D];
     rate(2.0 * row_bytes, time("both gradients", || weight_gradients(&lists, &x, &out, &mut gradient)));

@@ -33,13 +33,10 @@ impl Doubtful {
         available: usize,
     ) {
         self.rows.clear();
-        if candidates.width() >= available {
-            return;
-        }
         for (row, noise) in noise.iter().enumerate() {
             let found = candidates.row(row);
-            let is_full = found.values.len() == candidates.width();
-            if is_full && *noise > 0.0 && smallest_kept(kept.row(row), k) < smallest(found) + SURE * noise {
+            let left_out = found.values.len() == candidates.room(row) && found.values.len() < available;
+            if left_out && *noise > 0.0 && smallest_kept(kept.row(row), k) < smallest(found) + SURE * noise {
                 self.rows.push(row as u32);
             }
         }

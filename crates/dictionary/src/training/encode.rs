@@ -26,7 +26,7 @@ pub(super) struct Code {
     pub(super) doubtful: Doubtful,
     /// Activations: the `k` largest positive exact pre-activations of each row.
     pub(super) rows: SparseRows,
-    /// `[rows, k]`, laid out as the code: dᵢ · e.
+    /// For each place of the code: dᵢ · e.
     pub(super) along: Vec<f32>,
     /// `[rows, d_output]`: e.
     pub(super) errors: Vec<f32>,
@@ -107,7 +107,7 @@ impl Coding<'_> {
         let Parameters { d_input, ref encoder, .. } = *self.parameters;
         let rows = self.inputs.len() / d_input;
         let Code { candidates, rows: active, .. } = code;
-        active.reset(rows, candidates.width());
+        active.reset_to((0..rows).map(|row| candidates.room(row)));
         let sources = self.inputs.par_chunks_exact(d_input).zip(active.par_rows_mut());
         sources.enumerate().with_min_len(ROWS_AT_ONCE).for_each(|(row, (input, mut active))| {
             if row + 1 < rows {
@@ -143,11 +143,11 @@ impl Coding<'_> {
     pub(super) fn reconstruct(&self, code: &mut Code, start: impl Fn(usize, &mut [f32]) + Sync) {
         let Parameters { d_output, ref decoder, .. } = *self.parameters;
         let Code { rows: active, along, errors, squared_errors, .. } = code;
-        let (rows, width) = (active.rows(), active.width());
-        along.resize(rows * width, 0.0);
+        let rows = active.rows();
+        along.resize(active.places(), 0.0);
         errors.resize(rows * d_output, 0.0);
         squared_errors.resize(rows, 0.0);
-        let results = along.par_chunks_exact_mut(width).zip(squared_errors);
+        let results = active.split_mut(along).into_par_iter().zip(squared_errors);
         let results = errors.par_chunks_exact_mut(d_output).zip(results);
         results.enumerate().with_min_len(ROWS_AT_ONCE).for_each(|(row, (error, (along, squared_error)))| {
             if row + 1 < rows {

@@ -106,7 +106,7 @@ pub(super) fn reconstruct(
 /// The entries of some latents.
 fn take_part(code: &Code, latents: std::ops::Range<u32>, group: &mut Code) {
     let rows = &code.rows;
-    group.rows.reset(rows.rows(), rows.width());
+    group.rows.reset_to((0..rows.rows()).map(|row| rows.room(row)));
     group.rows.par_rows_mut().enumerate().for_each(|(row, out)| {
         let all = rows.row(row);
         let entries = all.indices.iter().zip(all.values).filter(|(latent, _)| latents.contains(latent));
@@ -121,9 +121,8 @@ fn take_part(code: &Code, latents: std::ops::Range<u32>, group: &mut Code) {
 fn sum_errors_from_here(coding: Coding<'_>, group: &mut Code, after: Option<&Code>) {
     let d_output = coding.parameters.d_output;
     let Code { rows, along, errors, .. } = group;
-    let width = rows.width();
-    along.resize(rows.rows() * width, 0.0);
-    let results = along.par_chunks_exact_mut(width).zip(errors.par_chunks_exact_mut(d_output));
+    along.resize(rows.places(), 0.0);
+    let results = rows.split_mut(along).into_par_iter().zip(errors.par_chunks_exact_mut(d_output));
     results.enumerate().with_min_len(ROWS_AT_ONCE).for_each(|(row, (along, error))| {
         if let Some(after) = after {
             let rest = &after.errors[row * d_output..][..d_output];

@@ -16,7 +16,7 @@ pub(super) const WEIGHT: f32 = 1.0 / 8.0;
 
 /// The `k` largest entries of every row of `wide`.
 pub(super) fn narrow(wide: &SparseRows, k: usize, out: &mut SparseRows) {
-    out.reset(wide.rows(), wide.width());
+    out.reset_to((0..wide.rows()).map(|row| wide.room(row)));
     out.par_rows_mut().enumerate().for_each(|(row, mut narrow)| {
         let wide = wide.row(row);
         let count = wide.indices.len();

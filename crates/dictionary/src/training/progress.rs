@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 pub struct Progress {
     /// BatchTopK: the running threshold for use, none until a batch has kept something.
     pub threshold: Option<f32>,
-    /// BatchTopK: the entries that a row has room for when the next batch is encoded; 0 for the usual number.
-    pub row_room: usize,
     /// p-annealing: the moves of p so far.
     pub annealed: u64,
     /// p-annealing: what λ has been multiplied by, less 1 (so that nothing is the default).

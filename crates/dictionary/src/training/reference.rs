@@ -42,7 +42,9 @@ fn forward(recipe: &Recipe, p: &Parameters, batch: Batch<'_>) -> Forward {
         let latents = match recipe.objective {
             Objective::TopK { k, .. } => largest(&pre, k, |_| true),
             Objective::L1 { .. } => pre.iter().map(|z| z.max(0.0)).collect(),
-            _ => unimplemented!("the others are held against `variants` and PyTorch"),
+            _ => {
+                panic!("this defines TopK and ReLU + L1; the others are held against `variants` and PyTorch")
+            }
         };
         let mut error = decode(&latents, &decoder, p.d_output);
         for ((error, bias), y) in error.iter_mut().zip(&decoder_bias).zip(y) {

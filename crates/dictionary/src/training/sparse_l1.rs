@@ -3,7 +3,7 @@
 //! A selection finds the latents whose pre-activations may be positive, exact f32 values decide, and everything after
 //! goes as for TopK: with zᵢ > 0, δᵢ = s dᵢ · e + (λ / B) wᵢ, where s is the scale of errors and wᵢ is 1 or ‖dᵢ‖.
 //!
-//! A few rows may be large enough to activate half of all latents whatever their biases: they are worked on apart, with
+//! A few rows may be large enough to activate half of all latents whatever their biases: they are selected apart, with
 //! room for all latents.
 //!
 //! Early in training half of all latents are active, and dense products ([`super::dense`]) are faster. Which way a step
@@ -29,7 +29,7 @@ const PROBED_ROWS: usize = 64;
 const PROBED_LATENTS: usize = 2048;
 /// One in so many latents may be active on average.
 const SPARSE: usize = 10;
-/// Entries that all rows together have room for at most, and those worked on apart: 20 bytes each.
+/// Entries that all rows together have room for at most, and those selected apart: 20 bytes each.
 const MOST_ENTRIES: usize = 1 << 24;
 /// Latents whose weights are on their way while as many are multiplied.
 const AHEAD: usize = 8;
@@ -38,22 +38,16 @@ const AHEAD: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct SparseL1 {
     selection: Selection,
+    /// What may be active: of some rows and latents, of all rows, and of rows for which the room did not do.
     probe: SparseRows,
+    usual: SparseRows,
+    apart: SparseRows,
+    /// `[rows, d_input]`: what the latter read.
+    apart_inputs: Vec<f32>,
     pub(super) code: Code,
-    full: FullRows,
     lists: LatentLists,
     input_table: RowTable,
     error_table: RowTable,
-}
-
-/// Rows with many active latents; their entries in the code are empty.
-#[derive(Debug, Default)]
-struct FullRows {
-    /// Their places in the batch, ascending.
-    places: Vec<u32>,
-    /// `[rows, d_input]`
-    inputs: Vec<f32>,
-    code: Code,
 }
 
 /// What the penalty adds to gradients.
@@ -94,12 +88,10 @@ impl SparseL1 {
         let penalty = Penalty { coefficient: coefficient / rows as f32, norms };
         let values = targets.len() as f64;
         let scale = (2.0 / values / f64::from(recipe.target_variance)) as f32;
-        let extra_loss =
-            penalise(&mut self.code, &penalty, scale) + penalise(&mut self.full.code, &penalty, scale);
-        let entries = self.code.rows.entries() + self.full.code.rows.entries();
+        let extra_loss = penalise(&mut self.code, &penalty, scale);
         let squared_error = self.code.squared_error() / rows as f64;
+        let l0 = self.code.rows.entries() as f64 / rows as f64;
         let gradient_norm = self.update(recipe, parameters, centred, (scale, &penalty), update);
-        let l0 = entries as f64 / rows as f64;
         Some(StepReport { squared_error, l0, extra_loss, gradient_norm, ..StepReport::default() })
     }
 
@@ -122,8 +114,8 @@ impl SparseL1 {
         (share * (SPARSE as f64) < 1.0).then_some(most.min(MOST_ENTRIES / rows).min(latents))
     }
 
-    /// Fills the codes with the positive exact pre-activations; rows with more of them than `most` are worked on apart.
-    /// False if there are too many of these.
+    /// Fills the code with the positive exact pre-activations; rows that may have more of them than `most` are selected
+    /// apart. False if there are too many of these.
     fn encode(
         &mut self,
         parameters: &Parameters,
@@ -132,39 +124,35 @@ impl SparseL1 {
         most: usize,
     ) -> bool {
         let Parameters { d_input, latents, .. } = *parameters;
-        let FullRows { places, inputs, code } = &mut self.full;
-        code.clear();
+        let Self { selection, usual, apart, apart_inputs, code, .. } = self;
         let format = SelectionPrecision::fastest(precision);
         let keep = Keep::Above { floor: 0.0, most };
-        self.selection.run(centred, encoder(parameters), keep, format, &mut self.code.rows);
-        places.clear();
-        places.extend(self.selection.overflowed());
+        selection.run(centred, encoder(parameters), keep, format, usual);
+        let places: Vec<usize> = selection.overflowed().map(|row| row as usize).collect();
         if places.len() * latents > MOST_ENTRIES {
             return false;
         }
-        let rows = self.code.rows.par_rows_mut().zip(centred.par_chunks_exact(d_input));
-        rows.enumerate().with_min_len(ROWS_AT_ONCE).for_each(|(row, (mut active, input))| {
-            if places.binary_search(&(row as u32)).is_ok() {
-                *active.count = 0;
-            } else {
-                activate(parameters, input, &mut active);
-            }
-        });
-        if places.is_empty() {
-            return true;
-        }
-        inputs.clear();
-        for &row in &*places {
-            inputs.extend_from_slice(&centred[row as usize * d_input..][..d_input]);
+        apart_inputs.clear();
+        for row in &places {
+            apart_inputs.extend_from_slice(&centred[row * d_input..][..d_input]);
         }
         let keep = Keep::Above { floor: 0.0, most: latents };
-        self.selection.run(inputs, encoder(parameters), keep, format, &mut code.rows);
-        let rows = code.rows.par_rows_mut().zip(inputs.par_chunks_exact(d_input));
-        rows.for_each(|(mut active, input)| activate(parameters, input, &mut active));
+        selection.run(apart_inputs, encoder(parameters), keep, format, apart);
+        let candidates = |row: usize| match places.binary_search(&row) {
+            Ok(place) => apart.row(place).indices,
+            Err(_) => usual.row(row).indices,
+        };
+        let rows = centred.len() / d_input;
+        code.rows.reset_to((0..rows).map(|row| candidates(row).len()));
+        let rows = code.rows.par_rows_mut().zip(centred.par_chunks_exact(d_input)).enumerate();
+        rows.with_min_len(ROWS_AT_ONCE).for_each(|(row, (mut active, input))| {
+            active.indices.copy_from_slice(candidates(row));
+            activate(parameters, input, &mut active);
+        });
         true
     }
 
-    /// Fills what follows from the codes. The errors of rows worked on apart are then in the code's as well.
+    /// Fills what follows from the code.
     fn reconstruct(
         &mut self,
         parameters: &Parameters,
@@ -178,20 +166,8 @@ impl SparseL1 {
                 *start = bias - target;
             }
         };
-        let coding = |inputs| Coding { parameters, inputs, chosen: None, k: parameters.latents, precision };
-        coding(centred).reconstruct(&mut self.code, start);
-        let FullRows { places, inputs, code } = &mut self.full;
-        if places.is_empty() {
-            return;
-        }
-        coding(inputs).reconstruct(code, |row, error| start(places[row] as usize, error));
-        for (row, (errors, square)) in
-            places.iter().zip(code.errors.chunks_exact(d_output).zip(&code.squared_errors))
-        {
-            let row = *row as usize;
-            self.code.errors[row * d_output..][..d_output].copy_from_slice(errors);
-            self.code.squared_errors[row] = *square;
-        }
+        let coding = Coding { parameters, inputs: centred, chosen: None, k: parameters.latents, precision };
+        coding.reconstruct(&mut self.code, start);
     }
 
     /// Gradients and update. Returns the gradients' norm if it is needed.
@@ -205,8 +181,7 @@ impl SparseL1 {
     ) -> Option<f64> {
         let Parameters { d_input, d_output, latents, .. } = *parameters;
         let rows = centred.len() / d_input;
-        let parts = [part(&self.code, None, scale), part(&self.full.code, Some(&self.full.places), scale)];
-        self.lists.collect(latents, &parts);
+        self.lists.collect(latents, &[Part { rows: &self.code.rows, gradients: &self.code.along, scale }]);
         for (latent, idle) in parameters.idle_rows.iter_mut().enumerate() {
             *idle = if self.lists.rows(latent).is_empty() { *idle + rows as u64 } else { 0 };
         }
@@ -228,17 +203,14 @@ impl SparseL1 {
     }
 }
 
-fn part<'a>(code: &'a Code, names: Option<&'a [u32]>, scale: f32) -> Part<'a> {
-    Part { rows: &code.rows, names, gradients: &code.along, scale }
-}
-
 /// Adds the penalty to the gradients of pre-activations, in units of `scale`. Returns its loss.
 fn penalise(code: &mut Code, penalty: &Penalty, scale: f32) -> f64 {
     let Code { rows, along, .. } = code;
-    let (width, rows) = (rows.width(), &*rows);
+    let rows = &*rows;
     let factor = penalty.coefficient / scale;
-    let losses: Vec<f64> = along[..rows.rows() * width]
-        .par_chunks_exact_mut(width)
+    let losses: Vec<f64> = rows
+        .split_mut(along)
+        .into_par_iter()
         .enumerate()
         .map(|(row, along)| {
             let row = rows.row(row);
@@ -258,16 +230,16 @@ fn encoder(parameters: &Parameters) -> EncoderRows<'_> {
     EncoderRows::all(&parameters.encoder.weights, &parameters.encoder_bias.weights, parameters.d_input)
 }
 
-/// Keeps of a row's candidates those whose exact pre-activations are positive, or not a number.
+/// Keeps of a row's candidates, with which all its places are filled, those whose exact pre-activations are positive, or
+/// not a number.
 fn activate(parameters: &Parameters, input: &[f32], row: &mut SparseRowMut<'_>) {
     let Parameters { encoder, encoder_bias, d_input, .. } = parameters;
-    let indices = &row.indices[..*row.count as usize];
-    let values = &mut row.values[..indices.len()];
-    for (place, (indices, values)) in indices.chunks(AHEAD).zip(values.chunks_mut(AHEAD)).enumerate() {
-        let next = row.indices[..*row.count as usize].chunks(AHEAD).nth(place + 1);
-        prefetch_rows(&encoder.weights, *d_input, next.unwrap_or(&[]));
-        dots(&encoder.weights, indices, input, values);
-        for (value, latent) in values.iter_mut().zip(indices) {
+    *row.count = row.indices.len() as u32;
+    for (place, values) in row.values.chunks_mut(AHEAD).enumerate() {
+        let (now, next) = row.indices[place * AHEAD..].split_at(values.len());
+        prefetch_rows(&encoder.weights, *d_input, &next[..AHEAD.min(next.len())]);
+        dots(&encoder.weights, now, input, values);
+        for (value, latent) in values.iter_mut().zip(now) {
             *value += encoder_bias.weights[*latent as usize];
         }
     }

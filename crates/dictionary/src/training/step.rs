@@ -6,7 +6,7 @@ use glossator_kernels::sparse_coding::{LatentLists, Part, Selection, SparseRows}
 use rayon::prelude::*;
 
 use super::auxiliary::AuxiliaryPass;
-use super::batch_top_k;
+use super::batch_top_k::BatchSelection;
 use super::chunked::{ChunkedPass, error_scale, squared};
 use super::dense::DensePass;
 use super::encode::{Code, Coding, ROWS_AT_ONCE};
@@ -71,6 +71,7 @@ pub struct Trainer {
     recipe: Recipe,
     penalty: f32,
     selection: Selection,
+    batch_selection: BatchSelection,
     code: Code,
     /// Of Multi-TopK: the code of more latents. Of Matryoshka: a code for each group, which take the code's place in
     /// the gradients.
@@ -96,6 +97,7 @@ impl Trainer {
             recipe,
             penalty: 1.0,
             selection: Selection::default(),
+            batch_selection: BatchSelection::default(),
             code: Code::default(),
             further: Vec::new(),
             centred: Vec::new(),
@@ -311,12 +313,12 @@ impl Trainer {
                 shorter = f64::from(multi_top_k::WEIGHT) * wide.squared_error();
             }
             Objective::BatchTopK { k, .. } => {
-                batch_top_k::select(coding(k), selection, code, &mut progress);
+                self.batch_selection.select(coding(k), selection, &mut code.rows, &mut progress);
                 self.times.select = clock.elapsed();
                 coding(k).reconstruct(code, start);
             }
             Objective::Matryoshka { k, prefixes, .. } => {
-                batch_top_k::select(coding(k), selection, code, &mut progress);
+                self.batch_selection.select(coding(k), selection, &mut code.rows, &mut progress);
                 self.times.select = clock.elapsed();
                 shorter = matryoshka::reconstruct(coding(k), &prefixes, code, &mut self.further, start);
             }
@@ -380,10 +382,7 @@ impl Trainer {
         }
         self.lists.resize_with(losses.len(), LatentLists::default);
         for (lists, (code, scale)) in self.lists.iter_mut().zip(&losses) {
-            lists.collect(
-                latents,
-                &[Part { rows: &code.rows, names: None, gradients: &code.along, scale: *scale }],
-            );
+            lists.collect(latents, &[Part { rows: &code.rows, gradients: &code.along, scale: *scale }]);
         }
         self.times.lists = clock.elapsed();
         let clock = Instant::now();

@@ -16,9 +16,7 @@ const PARALLEL_ENTRIES: usize = 1 << 15;
 pub struct Part<'a> {
     /// The activations.
     pub rows: &'a SparseRows,
-    /// `[rows]`: what the rows are called in the lists, where not by their place.
-    pub names: Option<&'a [u32]>,
-    /// `[rows, width]`, laid out as the code.
+    /// For each place of the code.
     pub gradients: &'a [f32],
     /// Multiplies activations and gradients.
     pub scale: f32,
@@ -115,19 +113,12 @@ fn for_each_of(parts: &[Part<'_>], first: usize, count: usize, mut visit: impl F
     for part in parts {
         for row in 0..part.rows.rows() {
             let code = part.rows.row(row);
-            let gradients = &part.gradients[row * part.rows.width()..];
+            let gradients = &part.gradients[part.rows.places_of(row)];
             for ((&latent, &activation), &gradient) in code.indices.iter().zip(code.values).zip(gradients) {
                 let latent = (latent as usize).wrapping_sub(first);
                 if latent < count {
                     let (activation, gradient) = (part.scale * activation, part.scale * gradient);
-                    visit(
-                        latent,
-                        Entry {
-                            row: part.names.map_or(row as u32, |names| names[row]),
-                            activation,
-                            gradient,
-                        },
-                    );
+                    visit(latent, Entry { row: row as u32, activation, gradient });
                 }
             }
         }
@@ -157,10 +148,9 @@ mod tests {
             second in prop::collection::vec(prop::collection::vec(0_u32..7, 0..=5), 0..12),
         ) {
             let ((a, a_gradients), (b, b_gradients)) = (code(&first), code(&second));
-            let names: Vec<u32> = (0..second.len() as u32).map(|row| 3 * row + 2).collect();
             let parts = [
-                Part { rows: &a, names: None, gradients: &a_gradients, scale: 1.0 },
-                Part { rows: &b, names: Some(&names), gradients: &b_gradients, scale: 0.5 },
+                Part { rows: &a, gradients: &a_gradients, scale: 1.0 },
+                Part { rows: &b, gradients: &b_gradients, scale: 0.5 },
             ];
             let mut lists = LatentLists::default();
             lists.collect(7, &parts);
@@ -170,8 +160,7 @@ mod tests {
                 for (scale, rows) in [(1.0, &first), (0.5, &second)] {
                     for (row, indices) in rows.iter().enumerate() {
                         for (place, _) in indices.iter().enumerate().filter(|(_, i)| **i == latent) {
-                            let name = if scale == 1.0 { row as u32 } else { names[row] };
-                            expected.push((name, scale * (latent as f32 + 0.5), scale * (row * 5 + place) as f32));
+                            expected.push((row as u32, scale * (latent as f32 + 0.5), scale * (row * 5 + place) as f32));
                         }
                     }
                 }
@@ -192,7 +181,7 @@ mod tests {
         let collect = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let mut lists = LatentLists::default();
-            let part = Part { rows: &code, names: None, gradients: &gradients, scale: 1.0 };
+            let part = Part { rows: &code, gradients: &gradients, scale: 1.0 };
             pool.install(|| lists.collect(101, &[part]));
             (lists.starts, lists.rows, lists.activations, lists.gradients)
         };

@@ -1,13 +1,15 @@
-//! A matrix `[rows, n]` of which every row has a few entries: their column and value, at most `width` a row.
+//! A matrix `[rows, n]` of which every row has a few entries: their column and value. Each row has places for some
+//! entries, as many as the others or not.
 
 use rayon::prelude::*;
 
 use super::thinning::keep_largest;
 
-/// The entries of some rows, stored row by row with room for `width` each.
+/// The entries of some rows, stored row by row.
 #[derive(Clone, Debug, Default)]
 pub struct SparseRows {
-    width: usize,
+    /// `[rows + 1]`: where the places of each row begin.
+    starts: Vec<usize>,
     counts: Vec<u32>,
     indices: Vec<u32>,
     values: Vec<f32>,
@@ -22,14 +24,14 @@ pub struct SparseRow<'a> {
     pub values: &'a [f32],
 }
 
-/// One row for writing: all `width` places, of which the first `count` are entries.
+/// One row for writing: all its places, of which the first `count` are entries.
 #[derive(Debug)]
 pub struct SparseRowMut<'a> {
     /// The number of entries.
     pub count: &'a mut u32,
-    /// Columns `[width]`.
+    /// Columns.
     pub indices: &'a mut [u32],
-    /// Values `[width]`.
+    /// Values.
     pub values: &'a mut [f32],
 }
 
@@ -41,13 +43,24 @@ impl SparseRows {
         empty
     }
 
-    /// Makes all rows empty and gives them this shape, keeping the memory.
+    /// Makes all rows empty and gives each of `rows` rows `width` places, keeping the memory.
     pub fn reset(&mut self, rows: usize, width: usize) {
-        self.width = width;
+        self.reset_to((0..rows).map(|_| width));
+    }
+
+    /// Makes all rows empty and gives each as many places as `rooms` says, keeping the memory.
+    pub fn reset_to(&mut self, rooms: impl IntoIterator<Item = usize>) {
+        self.starts.clear();
+        self.starts.push(0);
+        let mut end = 0;
+        self.starts.extend(rooms.into_iter().map(|room| {
+            end += room;
+            end
+        }));
         self.counts.clear();
-        self.counts.resize(rows, 0);
-        self.indices.resize(rows * width, 0);
-        self.values.resize(rows * width, 0.0);
+        self.counts.resize(self.starts.len() - 1, 0);
+        self.indices.resize(end, 0);
+        self.values.resize(end, 0.0);
     }
 
     /// The number of rows.
@@ -55,9 +68,25 @@ impl SparseRows {
         self.counts.len()
     }
 
-    /// The entries that a row has room for. Row `r` begins at place `r · width`.
-    pub fn width(&self) -> usize {
-        self.width
+    /// The entries that a row has room for.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn room(&self, row: usize) -> usize {
+        self.starts[row + 1] - self.starts[row]
+    }
+
+    /// The places of all rows together.
+    pub fn places(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The parts of `values`, an array with a value for each place, that belong to each row.
+    ///
+    /// # Panics
+    /// If there are not as many values as places.
+    pub fn split_mut<'v, T>(&self, values: &'v mut [T]) -> Vec<&'v mut [T]> {
+        split_at_all(&self.starts, values)
     }
 
     /// The entries of all rows together.
@@ -70,23 +99,41 @@ impl SparseRows {
     /// # Panics
     /// If there is no such row.
     pub fn row(&self, row: usize) -> SparseRow<'_> {
-        let places = row * self.width..row * self.width + self.counts[row] as usize;
+        let places = self.places_of(row);
         SparseRow { indices: &self.indices[places.clone()], values: &self.values[places] }
     }
 
-    /// All rows, for writing in parallel.
+    /// Where the entries of row `row` lie among all places.
     ///
     /// # Panics
-    /// If rows have no room at all.
+    /// If there is no such row.
+    pub fn places_of(&self, row: usize) -> std::ops::Range<usize> {
+        self.starts[row]..self.starts[row] + self.counts[row] as usize
+    }
+
+    /// All rows, for writing in parallel.
     pub fn par_rows_mut(&mut self) -> impl IndexedParallelIterator<Item = SparseRowMut<'_>> {
-        let places = self.indices.par_chunks_exact_mut(self.width);
-        let places = places.zip(self.values.par_chunks_exact_mut(self.width));
+        let indices = split_at_all(&self.starts, &mut self.indices);
+        let places = indices.into_par_iter().zip(split_at_all(&self.starts, &mut self.values));
         self.counts.par_iter_mut().zip(places).map(|(count, (indices, values))| SparseRowMut {
             count,
             indices,
             values,
         })
     }
+}
+
+/// The parts of `values` between each of `starts` and the next.
+fn split_at_all<'v, T>(starts: &[usize], mut values: &'v mut [T]) -> Vec<&'v mut [T]> {
+    let end = starts.last().copied().unwrap_or(0);
+    assert_eq!(values.len(), end, "sparse rows: an array with another number of places");
+    let mut parts = Vec::with_capacity(starts.len());
+    for bounds in starts.windows(2) {
+        let (part, rest) = values.split_at_mut(bounds[1] - bounds[0]);
+        parts.push(part);
+        values = rest;
+    }
+    parts
 }
 
 impl SparseRowMut<'_> {
@@ -142,6 +189,29 @@ mod tests {
             expected.sort_unstable();
             prop_assert_eq!(rows.row(0).indices, expected);
         }
+    }
+
+    #[test]
+    fn rows_may_have_different_room() {
+        let mut rows = SparseRows::default();
+        rows.reset_to([2, 0, 3]);
+        let mut marks = vec![0; rows.places()];
+        for (row, mut entries) in rows.par_rows_mut().collect::<Vec<_>>().into_iter().enumerate() {
+            *entries.count = entries.indices.len() as u32;
+            entries.indices.fill(row as u32);
+            entries.retain(|index, _| index < 3);
+        }
+        for (row, part) in rows.split_mut(&mut marks).into_iter().enumerate() {
+            part.fill(row);
+        }
+        assert_eq!((rows.rows(), rows.places(), rows.entries()), (3, 5, 5));
+        assert_eq!((0..3).map(|row| rows.room(row)).collect::<Vec<_>>(), [2, 0, 3]);
+        assert_eq!(
+            (rows.row(0).indices, rows.row(1).indices, rows.row(2).indices),
+            (&[0, 0][..], &[][..], &[2; 3][..])
+        );
+        assert_eq!(marks[rows.places_of(2)], [2; 3]);
+        assert_eq!(marks, [0, 0, 2, 2, 2]);
     }
 
     #[test]
