@@ -18,7 +18,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use glossator_dictionary::training::{
-    Auxiliary, Batch, Objective, Parameters, Recipe, Trainer, geometric_median, initialise,
+    Auxiliary, Batch, Objective, Parameters, Recipe, Trainer, geometric_median, initialise, kaiming,
 };
 use glossator_kernels::Precision;
 use glossator_kernels::sparse_coding::Adam;
@@ -70,9 +70,10 @@ fn compare(
     let batches: Vec<&[f32]> = rows.chunks_exact(BATCH * d).collect();
     let (held_out, training) = batches.split_last().ok_or("the file holds less than one batch")?;
     let first = training.first().ok_or("the file holds only one batch")?;
-    let mut parameters = match start {
-        Some(start) => read_start(start)?,
-        None => initialise(latents, geometric_median(first, d), 0),
+    let mut parameters = match (start, objective) {
+        (Some(start), _) => read_start(start)?,
+        (None, Objective::L1 { .. }) => kaiming(latents, d, geometric_median(first, d), 0),
+        (None, _) => initialise(latents, geometric_median(first, d), 0),
     };
     let mut trainer = Trainer::new(recipe(objective, first, d, precision));
     let mut seconds = Vec::new();

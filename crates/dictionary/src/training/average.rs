@@ -36,7 +36,7 @@ impl WeightAverage {
         let (decay, rest) = (self.decay as f32, (1.0 - self.decay) as f32);
         for (sums, tensor) in self.sums.iter_mut().zip(parameters.tensors()) {
             for (sum, weight) in sums.iter_mut().zip(&tensor.weights) {
-                *sum = decay.mul_add(*sum, rest * weight);
+                *sum = decay * *sum + rest * weight;
             }
         }
     }

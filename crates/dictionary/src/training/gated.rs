@@ -48,7 +48,7 @@ impl Pointwise for Gate {
             return 0.0;
         }
         // Keeps what is not a number.
-        let magnitude = self.magnitude_scales[latent].mul_add(projection, self.magnitude_bias[latent]);
+        let magnitude = self.magnitude_scales[latent] * projection + self.magnitude_bias[latent];
         if magnitude > 0.0 || magnitude.is_nan() { magnitude } else { 0.0 }
     }
 
@@ -68,7 +68,7 @@ impl Pointwise for Gate {
             let mut gradient = 0.0;
             if open > 0.0 {
                 sums.parts[0] += f64::from(open);
-                gradient = gate_along.mul_add(self.scale, self.penalty);
+                gradient = gate_along * self.scale + self.penalty;
                 gate_bias += f64::from(gradient);
             }
             if f > 0.0 {
@@ -76,7 +76,7 @@ impl Pointwise for Gate {
                 let latent_gradient = *along * self.scale;
                 magnitude_scale += f64::from(latent_gradient * scale * projection);
                 magnitude_bias += f64::from(latent_gradient);
-                gradient = latent_gradient.mul_add(scale, gradient);
+                gradient += latent_gradient * scale;
             }
             *value = f;
             *along = gradient;

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::update::add_scaled;
 
 /// Rows that are summed up one after another; sums of such blocks are then added in order.
-const BLOCK_ROWS: usize = 128;
+pub(super) const BLOCK_ROWS: usize = 128;
 
 /// Rows in the precision in which sums over them are made.
 #[derive(Debug, Default)]

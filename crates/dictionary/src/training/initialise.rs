@@ -3,7 +3,9 @@
 //! of the data.
 
 use glossator_kernels::sparse_coding::normalise;
+use rayon::prelude::*;
 
+use super::gradients::BLOCK_ROWS;
 use super::parameters::Parameters;
 use crate::random::Random;
 
@@ -55,18 +57,17 @@ pub fn geometric_median(rows: &[f32], width: usize) -> Vec<f32> {
     const ITERATIONS: usize = 100;
     let count = rows.len() / width;
     assert!(count > 0, "geometric median of nothing");
-    let mut point = weighted_mean(rows, width, |_| 1.0);
+    let mut point = weighted_mean(rows, width, &vec![1.0; count]);
     for _ in 0..ITERATIONS {
-        let distance = |row: &[f32]| {
-            let squares = row.iter().zip(&point).map(|(x, y)| (f64::from(*x) - y).powi(2));
-            squares.sum::<f64>().sqrt()
-        };
-        let scale = rows.chunks_exact(width).map(distance).sum::<f64>() / count as f64;
+        let mut weights: Vec<f64> =
+            rows.par_chunks_exact(width).with_min_len(BLOCK_ROWS).map(|row| distance(row, &point)).collect();
+        let scale = weights.iter().sum::<f64>() / count as f64;
         if scale == 0.0 {
             break;
         }
         // A row at the point itself would weigh infinitely.
-        let next = weighted_mean(rows, width, |row| 1.0 / distance(row).max(1e-9 * scale));
+        weights.iter_mut().for_each(|distance| *distance = 1.0 / distance.max(1e-9 * scale));
+        let next = weighted_mean(rows, width, &weights);
         let moved = next.iter().zip(&point).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
         point = next;
         if moved < 1e-5 * scale {
@@ -76,14 +77,38 @@ pub fn geometric_median(rows: &[f32], width: usize) -> Vec<f32> {
     point.into_iter().map(|value| value as f32).collect()
 }
 
-fn weighted_mean(rows: &[f32], width: usize, weight: impl Fn(&[f32]) -> f64) -> Vec<f64> {
-    let (mut sums, mut total) = (vec![0.0; width], 0.0);
-    for row in rows.chunks_exact(width) {
-        let weight = weight(row);
-        total += weight;
-        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += weight * f64::from(*x));
+/// ‖row − point‖, summed in interleaved parts.
+fn distance(row: &[f32], point: &[f64]) -> f64 {
+    const PARTS: usize = 8;
+    let (rows, points) = (row.as_chunks::<PARTS>(), point.as_chunks::<PARTS>());
+    let mut sums = [0.0; PARTS];
+    for (row, point) in rows.0.iter().zip(points.0) {
+        for ((sum, x), y) in sums.iter_mut().zip(row).zip(point) {
+            *sum += (f64::from(*x) - y).powi(2);
+        }
     }
-    sums.iter().map(|sum| sum / total).collect()
+    let rest = rows.1.iter().zip(points.1).map(|(x, y)| (f64::from(*x) - y).powi(2)).sum::<f64>();
+    (sums.iter().sum::<f64>() + rest).sqrt()
+}
+
+/// Sums of blocks of rows are added in order, so that the number of threads does not matter.
+fn weighted_mean(rows: &[f32], width: usize, weights: &[f64]) -> Vec<f64> {
+    let blocks = rows.par_chunks(BLOCK_ROWS * width).zip(weights.par_chunks(BLOCK_ROWS));
+    let blocks: Vec<Vec<f64>> = blocks
+        .map(|(rows, weights)| {
+            let mut sums = vec![0.0; width];
+            for (row, weight) in rows.chunks_exact(width).zip(weights) {
+                sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += weight * f64::from(*x));
+            }
+            sums
+        })
+        .collect();
+    let mut sums = vec![0.0; width];
+    for block in blocks {
+        sums.iter_mut().zip(block).for_each(|(sum, value)| *sum += value);
+    }
+    let total: f64 = weights.iter().sum();
+    sums.into_iter().map(|sum| sum / total).collect()
 }
 
 #[cfg(test)]
@@ -97,6 +122,27 @@ mod tests {
         assert!((median[0] - 0.5).abs() < 0.3 && (median[1] - 0.5).abs() < 0.3, "{median:?}");
         let equal = geometric_median(&[2.0; 6], 2);
         assert_eq!(equal, [2.0, 2.0]);
+    }
+
+    /// At the median the unit vectors to all rows add up to nothing, and threads do not change a bit.
+    #[test]
+    fn median_is_where_directions_balance() {
+        let (rows, width) = (crate::testing::numbers(5, 1000 * 13), 13);
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| geometric_median(&rows, width))
+        };
+        let median = on(3);
+        assert_eq!(median, on(1));
+        let wide: Vec<f64> = median.iter().map(|v| f64::from(*v)).collect();
+        let mut sum = vec![0.0; width];
+        for row in rows.chunks_exact(width) {
+            let distance =
+                row.iter().zip(&wide).map(|(x, y)| (f64::from(*x) - y).powi(2)).sum::<f64>().sqrt();
+            sum.iter_mut().zip(row).zip(&wide).for_each(|((s, x), y)| *s += (f64::from(*x) - y) / distance);
+        }
+        let length = sum.iter().map(|v| v * v).sum::<f64>().sqrt();
+        assert!(length < 0.1, "the sum of 1,000 unit vectors is {length} long");
     }
 
     #[test]

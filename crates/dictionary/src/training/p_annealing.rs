@@ -115,7 +115,7 @@ impl Pointwise for Power {
                     let power = f64::from(f).powf(p);
                     (power, p * power / f64::from(f))
                 };
-                *along = along.mul_add(self.scale, self.penalty * norm * slope as f32);
+                *along = *along * self.scale + self.penalty * norm * slope as f32;
                 gradient += f64::from(*along);
                 sums.active += 1;
                 sums.parts[0] += f64::from(norm) * power;
