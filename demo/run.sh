@@ -15,17 +15,17 @@ features=blocks.15.hook_resid_post.hook_sae_acts_post
 # Units that Neuron2Graph explains, drawn at random over all hook points, and as many features again.
 sample=(--units 'random:80@0' --units "$features:0-79")
 # Those of them that a language model explains in words, where the demo explainer is there.
-words=(--units 'random:6@0' --units "$features:0-5")
+words=(--units 'random:3@0' --units "$features:0-2")
 explainer=$directory/explainer/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 
 start=$SECONDS
 mkdir -p "$dictionaries"
 cat > "$dictionaries/run.toml" <<RUN
-# A sixth of the training text of configs/smollm2-resid-topk.toml, and half as many latents.
+# An eighth of the training text of configs/smollm2-resid-topk.toml, and half as many latents.
 model = "$model"
 corpus = ["$directory/corpus.jsonl"]
 out = "$dictionaries"
-tokens = 400_000
+tokens = 300_000
 context = 128
 windows_per_document = 64
 
