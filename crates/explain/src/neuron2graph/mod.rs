@@ -10,6 +10,7 @@
 //!
 //! - sequences begin with a lead token (see `frame`), because the first position of many models is unlike the others;
 //! - a suffix that only works at the beginning of a sequence is lengthened, and anchored only if it is the whole text;
+//! - suffixes of more than 8 tokens are not tried;
 //! - prediction follows exact and wildcard branches and takes the longest match (the original takes the exact branch
 //!   where there is one, never turns back, and stops at the shortest match);
 //! - tokens that the subject model embeds alike are tried in the place of those that matter (Foote et al. ask a masked

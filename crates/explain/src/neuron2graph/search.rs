@@ -7,7 +7,8 @@
 //! 1. *Suffix.* The shortest suffix of the text up to the firing token that keeps at least half of the activation, of
 //!    at most [`LONGEST`] tokens: 1, 2, 3, 4, 6 and 8 are tried in turn, then the one between the last that failed and
 //!    the first that passed. (Gao et al. try every length up to the whole text; Foote et al. every fifth up to 30.)
-//!    Where none passes, the firing token alone is the pattern: longer ones would hardly be met again in other texts.
+//!    Where none passes, the longest is the pattern as it stands, without wildcards: what else the unit needs lies
+//!    further back, and a longer pattern would hardly be met again in other texts.
 //! 2. *Position.* The suffix must keep it behind one more padding token too. If it does not, its success came from its
 //!    place in the sequence and a longer suffix is tried; a whole text of at most [`LONGEST`] tokens, if nothing
 //!    shorter passes, gives a pattern that is anchored to the beginning. (The original anchors the first suffix that
@@ -229,13 +230,14 @@ impl Search {
         }
     }
 
-    /// No suffix passes: a short text is a pattern at the beginning of sequences, of a long one the last token stays.
+    /// No suffix passes: a short text is a pattern at the beginning of sequences, a long one is taken literally.
     fn nothing_shorter(&mut self) {
         if self.body.len() <= LONGEST {
             self.look_for_wildcards(self.body.len(), self.activation, true);
         } else {
-            let last = Pattern::of_example(self.suffix(1), &[true], false, self.activation);
-            self.phase = Phase::Done(vec![last]);
+            let salient = [true; LONGEST];
+            let pattern = Pattern::of_example(self.suffix(LONGEST), &salient, false, self.activation);
+            self.phase = Phase::Done(vec![pattern]);
         }
     }
 

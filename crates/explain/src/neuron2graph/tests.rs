@@ -136,7 +136,10 @@ fn the_shortest_suffix_is_found_at_every_length_and_no_longer_one_is_tried() {
         let expected = match distance {
             1 => pattern(&[Token(7), Token(3)], 2.0, 1),
             _ if distance < LONGEST => pattern(&[Token(7), exactly(distance as u16 - 1), Token(3)], 2.0, 1),
-            _ => pattern(&[Token(7)], 2.0, 1),
+            _ => {
+                let literally: Vec<Element> = [7].into_iter().chain([1; LONGEST - 1]).map(Token).collect();
+                pattern(&literally, 2.0, 1)
+            }
         };
         assert_eq!(tries[0].patterns(), [expected], "at distance {distance}");
         assert!(longest.get() <= LONGEST + 2, "a lead, one more padding token, and the suffix");
