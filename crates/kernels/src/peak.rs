@@ -4,6 +4,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use crate::detect::Backend;
+#[cfg(target_arch = "x86_64")]
+use crate::matrix_product::multiplies_bytes;
 use crate::matrix_product::{LANES, WeightFormat};
 use crate::multiversion::multiversion;
 
@@ -21,7 +23,7 @@ pub fn measured_peak(format: impl Into<WeightFormat>) -> f64 {
         #[cfg(target_arch = "x86_64")]
         (WeightFormat::Bf16, Backend::Avx512Bf16) => best_rate(crate::matrix_product::dot_registers),
         #[cfg(target_arch = "x86_64")]
-        (WeightFormat::Int8, Backend::Avx512Bf16 | Backend::Amx) => {
+        (WeightFormat::Int8, best) if multiplies_bytes(best) => {
             best_rate(crate::matrix_product::byte_registers)
         }
         (_, Backend::Portable | Backend::Avx2) => best_rate(multiply_few),

@@ -1,35 +1,30 @@
-//! Products in 8-bit integers, with a scale for every 128 terms of a sum.
+//! Products in 8-bit integers, of rows that are rotated first, with a scale for every 128 terms of a sum.
 //!
-//! A row of x and a row of the weight are cut into groups of 128 values. Group g of x becomes sₓ · (q − 128) with bytes
-//! q, group g of the weight s_w · p with signed bytes p, both rounded to nearest and with the largest magnitude at 127:
+//! A row of x and a row of the weight are cut into groups of 128 values, and each group is replaced by its Walsh–Hadamard
+//! transform H, which changes no product: Σₖ xₖ wₖ = Σₖ (Hx)ₖ (Hw)ₖ / 128. Then group g of x becomes sₓ · (q − 128) with
+//! bytes q, group g of the weight s_w · 128 · p with signed bytes p, both rounded to nearest and with the largest magnitude
+//! at 127, for the sums of [`super::byte_tile`].
 //!
-//! ```text
-//! y = Σ_g sₓ[g] · s_w[g] · (Σₖ qₖ pₖ − 128 Σₖ pₖ)
-//! ```
-//!
-//! The inner sums are exact integers, the outer one is f32 in ascending order of g, so that every backend gives the same
-//! bits. (Block-wise quantisation: Dettmers et al. 2022; the offset that makes x unsigned is what `vpdpbusd` wants.)
+//! Language models have a few coordinates that are a hundred times larger than the rest. Without H one of them would leave
+//! few steps to the other 127 of its group; H spreads it over all of them. (Block-wise quantisation: Dettmers et al. 2022;
+//! rotation: `QuaRot`, Ashkboos et al. 2024.)
 //!
 //! Layout of a group: of x 128 bytes q, sₓ as f32, 4 bytes of padding; of a block of the weight (16 columns) `[32][16][4]`
 //! bytes p, 16 scales as f32, 16 offsets −128 Σ p as i32. Both take 136 bytes a row. Missing values are zeros.
 
 use rayon::prelude::*;
 
+use super::byte_tile::{ByteGroups, QUAD};
 use super::tile::{Element, LANES, RowBlock, Tile};
 use crate::detect::Backend;
 use crate::multiversion::multiversion;
 use crate::threads::Threads;
 
 /// Values that share a scale.
-pub(crate) const GROUP: usize = 128;
+const GROUP: usize = 128;
 /// Bytes of a group of one row, of x as of the weight.
-pub(crate) const GROUP_BYTES: usize = GROUP + 8;
-/// Bytes of a group of a block of the weight.
-pub(crate) const BLOCK_GROUP_BYTES: usize = LANES * GROUP_BYTES;
-/// Values that one dot product instruction adds in a lane.
-pub(crate) const QUAD: usize = 4;
-/// Bytes of weights at the start of a group of a block; scales and offsets follow.
-pub(crate) const BLOCK_VALUES: usize = LANES * GROUP;
+const GROUP_BYTES: usize = GROUP + 8;
+const GROUPS: ByteGroups = ByteGroups { terms: GROUP, row_bytes: GROUP_BYTES };
 
 /// The integer to which the largest magnitude of a group is mapped.
 const LARGEST: f32 = 127.0;
@@ -52,11 +47,7 @@ impl Element for Byte {
     const ROW_STEP: usize = 1;
 
     fn multiply(backend: Backend, rows: RowBlock<'_, Self>, blocks: [&[Self]; 2], tile: &mut Tile) {
-        match backend {
-            #[cfg(target_arch = "x86_64")]
-            Backend::Avx512Bf16 | Backend::Amx => super::avx512_int8::multiply(rows, blocks, tile),
-            _ => multiply_portable(rows, blocks, tile),
-        }
+        GROUPS.multiply(backend, rows, blocks, tile);
     }
 
     fn prepared(_: Backend, work: impl FnOnce()) {
@@ -66,20 +57,21 @@ impl Element for Byte {
 
 /// Packs up to 16 rows of a weight into a zeroed block.
 pub(super) fn pack_int8(rows: &[&[f32]], block: &mut [Byte]) {
+    let mut quantised = vec![0; block.len() / LANES];
     for (lane, row) in rows.iter().enumerate() {
-        for (group, values) in row.chunks(GROUP).enumerate() {
-            let target = &mut block[group * BLOCK_GROUP_BYTES..][..BLOCK_GROUP_BYTES];
-            let mut quantised = [0; GROUP_BYTES];
-            quantise_group(values, &mut quantised);
+        quantise_row(row, &mut quantised);
+        let groups = quantised.as_chunks::<GROUP_BYTES>().0;
+        for (group, target) in groups.iter().zip(block.chunks_exact_mut(GROUPS.block_bytes())) {
+            let (bytes, tail) = group.split_at(GROUP);
             let mut sum = 0;
-            for (k, byte) in quantised[..GROUP].iter().enumerate() {
+            for (k, byte) in bytes.iter().enumerate() {
                 let value = (byte ^ 0x80).cast_signed();
                 sum += i32::from(value);
                 target[(k / QUAD * LANES + lane) * QUAD + k % QUAD] = value.cast_unsigned();
             }
-            let (scales, offsets) = target[BLOCK_VALUES..].split_at_mut(LANES * size_of::<f32>());
-            scales[4 * lane..][..4].copy_from_slice(&quantised[GROUP..][..4]);
-            offsets[4 * lane..][..4].copy_from_slice(&(-128 * sum).to_ne_bytes());
+            let scale = f32::from_ne_bytes([tail[0], tail[1], tail[2], tail[3]]) / GROUP as f32;
+            target[GROUPS.scales() + 4 * lane..][..4].copy_from_slice(&scale.to_ne_bytes());
+            target[GROUPS.offsets() + 4 * lane..][..4].copy_from_slice(&(-128 * sum).to_ne_bytes());
         }
     }
 }
@@ -108,13 +100,14 @@ multiversion! {
     }
 }
 
-/// Quantises up to 128 values. A group with a value that is not finite gets the scale NaN.
+/// Rotates and quantises up to 128 values. A group with a value that is not finite gets the scale NaN.
 #[inline(always)]
 fn quantise_group(values: &[f32], target: &mut [Byte; GROUP_BYTES]) {
-    let mut padded = [0.0_f32; GROUP];
-    padded[..values.len()].copy_from_slice(values);
+    let mut rotated = [[0.0_f32; LANES]; GROUP / LANES];
+    rotated.as_flattened_mut()[..values.len()].copy_from_slice(values);
+    rotate(&mut rotated);
     let (mut maxima, mut poison) = ([0.0_f32; LANES], [0.0_f32; LANES]);
-    for vector in padded.as_chunks::<LANES>().0 {
+    for vector in &rotated {
         for ((max, poison), value) in maxima.iter_mut().zip(&mut poison).zip(vector) {
             *max = if value.abs() > *max { value.abs() } else { *max };
             *poison += value * 0.0;
@@ -124,47 +117,42 @@ fn quantise_group(values: &[f32], target: &mut [Byte; GROUP_BYTES]) {
     let (scale, inverse) =
         if largest > SMALLEST { (largest / LARGEST, LARGEST / largest) } else { (0.0, 0.0) };
     let (bytes, tail) = target.split_at_mut(GROUP);
-    for (byte, value) in bytes.iter_mut().zip(&padded) {
+    for (byte, value) in bytes.iter_mut().zip(rotated.as_flattened()) {
         *byte = (value * inverse + ROUNDER).to_bits() as u8 ^ 0x80;
     }
     tail[..4].copy_from_slice(&(scale + crate::reduce::total(&poison)).to_ne_bytes());
     tail[4..].fill(0);
 }
 
-/// The f32 at a byte offset.
+/// The Walsh–Hadamard transform of 128 values: butterflies (a, b) → (a + b, a − b) of values that are 64, 32, … 1 apart.
 #[inline(always)]
-pub(super) fn f32_at(bytes: &[u8], offset: usize) -> f32 {
-    f32::from_ne_bytes([bytes[offset], bytes[offset + 1], bytes[offset + 2], bytes[offset + 3]])
-}
-
-fn multiply_portable(rows: RowBlock<'_, Byte>, blocks: [&[Byte]; 2], tile: &mut Tile) {
-    for (block, results) in blocks.into_iter().zip(&mut tile.0) {
-        for (row, result) in results.iter_mut().enumerate().take(rows.count) {
-            let x = &rows.values[row * rows.stride..][..rows.stride];
-            *result = [0.0; LANES];
-            for (x, weights) in x.chunks_exact(GROUP_BYTES).zip(block.chunks_exact(BLOCK_GROUP_BYTES)) {
-                add_group(x, weights, result);
-            }
-        }
-    }
-}
-
-multiversion! {
-    /// Adds one group of a row of x times a block.
-    fn add_group(x: &[Byte], weights: &[Byte], result: &mut [f32; LANES]) {
-        let (weights, tail) = weights.split_at(BLOCK_VALUES);
-        let (scales, offsets) = tail.split_at(LANES * size_of::<f32>());
-        let mut sums: [i32; LANES] = std::array::from_fn(|lane| f32_at(offsets, 4 * lane).to_bits().cast_signed());
-        for (x, line) in x[..GROUP].as_chunks::<QUAD>().0.iter().zip(weights.chunks_exact(LANES * QUAD)) {
-            for (sum, weights) in sums.iter_mut().zip(line.as_chunks::<QUAD>().0) {
-                for (x, weight) in x.iter().zip(weights) {
-                    *sum += i32::from(*x) * i32::from(weight.cast_signed());
+fn rotate(vectors: &mut [[f32; LANES]; GROUP / LANES]) {
+    let mut distance = GROUP / LANES / 2;
+    while distance > 0 {
+        for pair in vectors.chunks_exact_mut(2 * distance) {
+            let (firsts, seconds) = pair.split_at_mut(distance);
+            for (first, second) in firsts.iter_mut().zip(seconds) {
+                for (a, b) in first.iter_mut().zip(second) {
+                    (*a, *b) = (*a + *b, *a - *b);
                 }
             }
         }
-        let scale = f32_at(x, GROUP);
-        for (lane, (result, sum)) in result.iter_mut().zip(sums).enumerate() {
-            *result += (sum as f32 * scale) * f32_at(scales, 4 * lane);
-        }
+        distance /= 2;
+    }
+    for vector in vectors {
+        rotate_within::<8>(vector);
+        rotate_within::<4>(vector);
+        rotate_within::<2>(vector);
+        rotate_within::<1>(vector);
+    }
+}
+
+/// Butterflies of lanes that are `DISTANCE` apart.
+#[inline(always)]
+fn rotate_within<const DISTANCE: usize>(vector: &mut [f32; LANES]) {
+    let before = *vector;
+    for (lane, value) in vector.iter_mut().enumerate() {
+        let sign = if lane & DISTANCE == 0 { 1.0 } else { -1.0 };
+        *value = sign * before[lane] + before[lane ^ DISTANCE];
     }
 }

@@ -16,13 +16,26 @@ fn quantised(values: &[f32]) -> (f32, Vec<i32>) {
     (largest / 127.0, values.iter().map(integer).collect())
 }
 
-/// Σ over groups, in order, of (integer sum · scale of x) · scale of w.
+/// H of a group, padded with zeros: butterflies of values that are 64, 32, … 1 apart.
+fn rotated(values: &[f32]) -> Vec<f32> {
+    let mut values = [values, &vec![0.0; GROUP - values.len()]].concat();
+    for power in (0..7).rev() {
+        let distance = 1 << power;
+        for first in (0..GROUP).filter(|index| index & distance == 0) {
+            let (a, b) = (values[first], values[first + distance]);
+            (values[first], values[first + distance]) = (a + b, a - b);
+        }
+    }
+    values
+}
+
+/// Σ over groups, in order, of the integer sum · (scale of x · scale of w / 128).
 fn definition(weight: &[f32], x: &[f32], n_in: usize) -> Vec<f32> {
     let element = |x: &[f32], w: &[f32]| {
         x.chunks(GROUP).zip(w.chunks(GROUP)).fold(0.0_f32, |sum, (x, w)| {
-            let ((x_scale, x), (w_scale, w)) = (quantised(x), quantised(w));
+            let ((x_scale, x), (w_scale, w)) = (quantised(&rotated(x)), quantised(&rotated(w)));
             let products: i32 = x.iter().zip(&w).map(|(x, w)| x * w).sum();
-            sum + products as f32 * x_scale * w_scale
+            sum + products as f32 * (x_scale * (w_scale / 128.0))
         })
     };
     x.chunks_exact(n_in).flat_map(|x| weight.chunks_exact(n_in).map(move |w| element(x, w))).collect()
@@ -59,7 +72,7 @@ proptest! {
         }
     }
 
-    /// Rounding costs at most half a step of x and of the weight in each term.
+    /// Rounding costs at most half a step of x and of the weight in each rotated term.
     #[test]
     fn int8_products_are_near_the_exact_ones(
         (n_in, weight, x) in (1_usize..300)
@@ -73,11 +86,12 @@ proptest! {
             let (mut exact, mut bound) = (0.0_f64, 1e-12_f64);
             for (x, w) in x.chunks(GROUP).zip(w.chunks(GROUP)) {
                 let half = |values: &[f32]| f64::from(quantised(values).0) * 0.5001;
-                for (a, b) in x.iter().zip(w) {
-                    let (a, b) = (f64::from(*a), f64::from(*b));
-                    exact += a * b;
-                    bound += a.abs() * half(w) + b.abs() * half(x) + half(x) * half(w) + 1e-6 * (a * b).abs();
-                }
+                let magnitude = |values: &[f32]| values.iter().map(|value| f64::from(value.abs())).sum::<f64>();
+                exact += x.iter().zip(w).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+                // H itself is off by 7 roundings of values up to the sum of all.
+                bound += 1e-6 * magnitude(x) * magnitude(w);
+                let (x, w) = (rotated(x), rotated(w));
+                bound += (magnitude(&x) * half(&w) + magnitude(&w) * half(&x)) / 128.0 + half(&x) * half(&w);
             }
             prop_assert!((f64::from(*out) - exact).abs() <= bound, "{} instead of {}, bound {}", out, exact, bound);
         }
@@ -113,4 +127,29 @@ fn int8_specials_stay_in_their_row_and_epilogues_follow() {
             gated.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan())
         );
     }
+}
+
+/// A coordinate a thousand times larger than the others of its group does not cost them their precision.
+#[test]
+fn int8_outliers_leave_the_other_coordinates_their_precision() {
+    let (n_in, n_out) = (128, 256);
+    let mut state = 1_u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    let mut x: Vec<f32> = (0..n_in).map(|_| next()).collect();
+    x[17] = 1000.0;
+    let weight: Vec<f32> = (0..n_out * n_in).map(|_| next()).collect();
+    let mut out = vec![0.0; n_out];
+    Product::new(&PackedMatrix::pack(&weight, n_out, n_in, WeightFormat::Int8)).run(x.as_slice(), &mut out);
+    let square = |(out, w): (&f32, &[f32])| {
+        let exact: f64 = x.iter().zip(w).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+        (f64::from(*out) - exact).powi(2)
+    };
+    let error = (out.iter().zip(weight.chunks_exact(n_in)).map(square).sum::<f64>() / n_out as f64).sqrt();
+    // Of the weights' steps 3.6 and of the others' steps 1.3; without rotation the latter would be 15.
+    assert!(error < 6.0, "{error}");
 }

@@ -1,14 +1,16 @@
 //! out `[rows, n_out]` = x `[rows, n_in]` · Wᵀ + bias, with a weight W `[n_out, n_in]` that is packed once.
 //!
 //! Accumulation is in f32. Under [`Precision::Bf16`] weight and x are rounded to bf16 first; products of two
-//! bf16 are exact in f32. Under [`WeightFormat::Int8`] both are rounded to 8-bit integers with a scale for every 128 terms.
+//! bf16 are exact in f32. Under [`WeightFormat::Int8`] both are rotated and rounded to 8-bit
+//! integers with a scale for every 128 terms.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
-mod avx512_int8;
+mod avx512_bytes;
+mod byte_tile;
 mod driver;
 mod epilogue;
 mod int8;
@@ -36,7 +38,8 @@ pub(crate) use amx::multiply_registers;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::dot_registers;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx512_int8::byte_registers;
+pub(crate) use avx512_bytes::byte_registers;
+pub(crate) use byte_tile::{ByteGroups, QUAD, multiplies_bytes};
 pub use packed::{PackedMatrix, Precision, WeightFormat};
 pub(crate) use packed::{pack_bf16, pack_f32};
 pub(crate) use tile::{Element, LANES, RowBlock, TILE_ROWS, Tile};

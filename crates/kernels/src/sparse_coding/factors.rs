@@ -2,11 +2,10 @@
 
 use half::bf16;
 
-use super::int8;
 use super::selection::EncoderRows;
 use crate::convert::narrow;
 use crate::detect::Backend;
-use crate::matrix_product::{Element, Precision, pack_bf16, pack_f32};
+use crate::matrix_product::{Element, Precision, multiplies_bytes, pack_bf16, pack_f32};
 use crate::reduce;
 
 /// The format of the products that select.
@@ -34,7 +33,9 @@ impl SelectionPrecision {
     /// multiplied by vectors but bf16 not by tiles, int8.
     pub fn fastest(precision: Precision) -> Self {
         match precision {
-            Precision::Bf16 if Backend::best() < Backend::Amx && int8::is_fast() => Self::Int8,
+            Precision::Bf16 if Backend::best() < Backend::Amx && multiplies_bytes(Backend::best()) => {
+                Self::Int8
+            }
             _ => precision.into(),
         }
     }

@@ -9,22 +9,20 @@
 //!
 //! Rounding moves a product by √((‖w‖² Δₓ² + ‖x‖² Δ_w²) / 12) on average, Δ being the steps.
 //!
-//! Layout: a row is its bytes, padded to whole quads with 128, then sₓ as f32; a block of 16 rows of W is `[quad][16][4]`
-//! bytes, then 16 scales as f32 and 16 offsets −128 Σ p as i32. Both end in a line of 64 bytes per row.
+//! Layout: that of [`ByteGroups`] with one group a row, its bytes padded to whole quads with 128; row and block end in a
+//! line of 64 bytes per row.
 
 use bytemuck::{Pod, Zeroable};
 
 use super::factors::{Factor, Scaling, sample};
 use super::selection::EncoderRows;
 use crate::detect::Backend;
-use crate::matrix_product::{Element, LANES, RowBlock, TILE_ROWS, Tile};
+use crate::matrix_product::{ByteGroups, Element, LANES, QUAD, RowBlock, Tile};
 use crate::multiversion::multiversion;
 use crate::reduce;
 
-/// Values that a dot product instruction adds in one lane.
-pub(super) const QUAD: usize = 4;
 /// Bytes behind the values of a row.
-pub(super) const TAIL: usize = 64;
+const TAIL: usize = 64;
 /// The integer of a row's largest magnitude.
 const LARGEST: f32 = 127.0;
 /// Adding it leaves a small value rounded to the nearest even integer in the low bits: 1.5 · 2²³.
@@ -39,26 +37,13 @@ const SAMPLED: usize = 1024;
 #[repr(transparent)]
 pub(super) struct Byte(u8);
 
-/// Whether this processor multiplies bytes by 512-bit vectors.
-pub(super) fn is_fast() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return Backend::best() >= Backend::Avx512 && is_x86_feature_detected!("avx512vnni");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
-}
-
 impl Element for Byte {
     const ROW_STEP: usize = 1;
 
     fn multiply(backend: Backend, rows: RowBlock<'_, Self>, blocks: [&[Self]; 2], tile: &mut Tile) {
         let (values, blocks) = (bytemuck::cast_slice(rows.values), blocks.map(bytemuck::cast_slice));
-        let rows = RowBlock { values, stride: rows.stride, count: rows.count };
-        #[cfg(target_arch = "x86_64")]
-        if backend >= Backend::Avx512 && is_fast() {
-            return super::int8_tile::multiply(rows, blocks, tile);
-        }
-        let _ = backend;
-        multiply_portable(rows, blocks, tile);
+        let groups = ByteGroups { terms: rows.stride - TAIL, row_bytes: rows.stride };
+        groups.multiply(backend, RowBlock { values, stride: rows.stride, count: rows.count }, blocks, tile);
     }
 
     fn prepared(_: Backend, work: impl FnOnce()) {
@@ -180,28 +165,6 @@ multiversion! {
             *byte = rounded.to_bits() as u8 ^ ZERO;
         }
         [scale, squares.iter().sum()]
-    }
-}
-
-/// The definition of the tile kernel.
-fn multiply_portable(rows: RowBlock<'_, u8>, blocks: [&[u8]; 2], tile: &mut Tile) {
-    let width = rows.stride - TAIL;
-    assert!(rows.count <= TILE_ROWS, "tile: too many rows");
-    let four = |bytes: &[u8]| [bytes[0], bytes[1], bytes[2], bytes[3]];
-    for (block, out) in blocks.iter().zip(&mut tile.0) {
-        let (values, tail) = block.split_at(LANES * width);
-        for (row, out) in rows.values.chunks_exact(rows.stride).zip(out).take(rows.count) {
-            let (bytes, row_tail) = row.split_at(width);
-            let row_scale = f32::from_ne_bytes(four(row_tail));
-            for (lane, out) in out.iter_mut().enumerate() {
-                let mut sum = i32::from_ne_bytes(four(&tail[TAIL + 4 * lane..]));
-                for (k, byte) in bytes.iter().enumerate() {
-                    let weight = values[(k / QUAD * LANES + lane) * QUAD + k % QUAD].cast_signed();
-                    sum += i32::from(*byte) * i32::from(weight);
-                }
-                *out = sum as f32 * (row_scale * f32::from_ne_bytes(four(&tail[4 * lane..])));
-            }
-        }
     }
 }
 

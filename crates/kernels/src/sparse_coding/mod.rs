@@ -10,8 +10,6 @@ mod adam;
 mod candidates;
 mod factors;
 mod int8;
-#[cfg(target_arch = "x86_64")]
-mod int8_tile;
 mod lists;
 mod row_sums;
 mod selection;
