@@ -44,8 +44,9 @@ pub struct TokenLogprob {
     pub alternatives: Vec<(String, f32)>,
 }
 
-/// Probabilities of the choices of a grading at one place, as the model gives them: they sum to at most 1, and what is
-/// missing went to other answers. All zero if the model named none of them.
+/// Probabilities of the choices of a grading at one place, as the model gives them. They sum to 1 if only the choices were
+/// weighed, as the local runtime does; else to at most 1, and what is missing went to other answers. All zero if the model
+/// named none of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Distribution(pub Vec<f32>);
 

@@ -139,7 +139,7 @@ fn what_prompts_share_is_computed_once_even_in_the_same_step() {
     assert_eq!(again, [101; 4]);
 }
 
-/// Probabilities at places and log-probabilities of new tokens are those of the plain forward.
+/// Probabilities at places, among the choices, and log-probabilities of new tokens are those of the plain forward.
 #[test]
 fn choices_are_the_softmax_of_the_forward() {
     let model_again = model("qwen3", Precision::F32);
@@ -165,8 +165,9 @@ fn choices_are_the_softmax_of_the_forward() {
     };
     for (place, found) in places.iter().zip(&found[0].choices) {
         let expected = softmax(place - 1);
+        let among: f64 = choices.iter().map(|choice| expected[*choice as usize]).sum();
         for (choice, found) in choices.iter().zip(found) {
-            assert!((f64::from(*found) - expected[*choice as usize]).abs() < 1e-5);
+            assert!((f64::from(*found) - expected[*choice as usize] / among).abs() < 1e-5);
         }
     }
     let (expected, new) = (softmax(29), &found[1].tokens[0]);
@@ -213,16 +214,17 @@ fn bad_jobs_are_errors_and_a_listener_stops_one_or_all() {
         grading(vec![0]),
         grading(vec![4]),
         grading(vec![2, 1]),
+        Job { tokens: vec![1, 2], want: JobWant::Choices { places: vec![1], choices: vec![] } },
         grading(vec![]),
         continuation(vec![1, 2], 9),
         continuation(vec![1, 2], 0),
     ];
     runtime.run(&jobs, &mut results);
-    for (job, fails) in [true, true, true, true, true, false, false, false].into_iter().enumerate() {
+    for (job, fails) in [true, true, true, true, true, true, false, false, false].into_iter().enumerate() {
         assert_eq!(results.done[&job].is_err(), fails, "job {job}: {:?}", results.done[&job]);
     }
-    assert_eq!(results.done[&6].as_ref().unwrap().tokens.len(), 2);
-    assert_eq!(results.done[&7].as_ref().unwrap().tokens.len(), 0);
+    assert_eq!(results.done[&7].as_ref().unwrap().tokens.len(), 2);
+    assert_eq!(results.done[&8].as_ref().unwrap().tokens.len(), 0);
 
     /// Stops the run at the first result.
     struct Once(usize);

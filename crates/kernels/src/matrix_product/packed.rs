@@ -34,6 +34,25 @@ pub enum WeightFormat {
     Int8,
 }
 
+impl WeightFormat {
+    /// The length of a packed row, in elements.
+    fn depth(self, n_in: usize) -> usize {
+        match self {
+            Self::F32 => n_in,
+            Self::Bf16 => n_in.next_multiple_of(32),
+            Self::Int8 => int8::row_bytes(n_in),
+        }
+    }
+
+    fn element_bytes(self) -> usize {
+        match self {
+            Self::F32 => size_of::<f32>(),
+            Self::Bf16 => size_of::<bf16>(),
+            Self::Int8 => size_of::<int8::Byte>(),
+        }
+    }
+}
+
 impl From<Precision> for WeightFormat {
     fn from(precision: Precision) -> Self {
         match precision {
@@ -84,12 +103,8 @@ impl PackedMatrix {
         assert!(!rows.is_empty(), "pack: empty matrix");
         let part_rows: Vec<usize> = parts.iter().map(|part| part.len() / n_in).collect();
         let columns = block_columns(&part_rows);
-        let (depth, element) = match format {
-            WeightFormat::F32 => (n_in, size_of::<f32>()),
-            WeightFormat::Bf16 => (n_in.next_multiple_of(32), size_of::<bf16>()),
-            WeightFormat::Int8 => (int8::row_bytes(n_in), size_of::<int8::Byte>()),
-        };
-        let block_bytes = LANES * depth * element;
+        let depth = format.depth(n_in);
+        let block_bytes = LANES * depth * format.element_bytes();
         let mut values = AlignedBuffer::zeroed::<u8>(columns.len() * block_bytes);
         let blocks = values.as_mut_slice::<u8>().par_chunks_exact_mut(block_bytes);
         blocks.zip(&columns).for_each(|(block, block_columns)| {
@@ -101,6 +116,35 @@ impl PackedMatrix {
             }
         });
         Self { n_out: rows.len(), n_in, depth, format, part_rows, columns, values }
+    }
+
+    /// Memory that a matrix of parts with these numbers of rows will hold once it is packed, in bytes.
+    pub fn bytes_of(part_rows: &[usize], n_in: usize, format: impl Into<WeightFormat>) -> usize {
+        let format = format.into();
+        let rows: usize = part_rows.iter().map(|rows| rows.next_multiple_of(LANES)).sum();
+        rows * format.depth(n_in) * format.element_bytes()
+    }
+
+    /// The matrix of some rows of the weight, in this order: products with it have the same bits as those with the whole.
+    ///
+    /// # Panics
+    /// If no row is named, or one that is not there.
+    #[must_use]
+    pub fn of_rows(&self, rows: &[usize]) -> Self {
+        assert!(!rows.is_empty() && rows.iter().all(|row| *row < self.n_out), "packed rows: not there");
+        let columns = block_columns(&[rows.len()]);
+        // In every format the 16 rows of a block take turns, 4 bytes each.
+        let length = LANES * self.depth * self.format.element_bytes() / size_of::<u32>();
+        let source = self.values.as_slice::<u32>();
+        let mut values = AlignedBuffer::zeroed::<u32>(columns.len() * length);
+        for (place, row) in rows.iter().enumerate() {
+            let block = self.columns.partition_point(|columns| columns.start + columns.count <= *row);
+            let from = source[block * length..][..length].chunks_exact(LANES);
+            let to = values.as_mut_slice::<u32>()[place / LANES * length..][..length].chunks_exact_mut(LANES);
+            let lane = row - self.columns[block].start;
+            to.zip(from).for_each(|(to, from)| to[place % LANES] = from[lane]);
+        }
+        Self { n_out: rows.len(), part_rows: vec![rows.len()], columns, values, ..*self }
     }
 
     /// The number of results per row of x.

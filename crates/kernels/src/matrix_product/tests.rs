@@ -199,3 +199,23 @@ fn large_shapes_and_long_chunks() {
         }
     }
 }
+
+/// Some rows of a stacked weight, in any order and more than a block of them, give the bits that they give among all.
+#[test]
+fn some_rows_are_the_same_as_among_all() {
+    let (n_in, rows) = (200, 3);
+    let value = |index: usize| ((index * 7919 % 1009) as f32 - 504.0) / 100.0;
+    let weight: Vec<f32> = (0..75 * n_in).map(value).collect();
+    let x: Vec<f32> = (0..rows * n_in).map(|index| value(index + 31)).collect();
+    let wanted = [74, 0, 19, 20, 20, 37, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17];
+    for format in [WeightFormat::F32, WeightFormat::Bf16, WeightFormat::Int8] {
+        let whole = PackedMatrix::pack_stacked(&[&weight[..20 * n_in], &weight[20 * n_in..]], n_in, format);
+        let (mut all, mut some) = (vec![0.0; rows * 75], vec![0.0; rows * wanted.len()]);
+        Product::new(&whole).run(x.as_slice(), &mut all);
+        Product::new(&whole.of_rows(&wanted)).run(x.as_slice(), &mut some);
+        for (row, some) in some.chunks_exact(wanted.len()).enumerate() {
+            let expected = wanted.map(|column| all[row * 75 + column]);
+            assert_eq!(some, expected, "{format:?}");
+        }
+    }
+}

@@ -283,6 +283,10 @@ impl Decoder {
         if let Some(unembedding) = self.unembedding.get() {
             unembedding.product(threads).run(normed, logits);
         }
+        self.cap_logits(logits);
+    }
+
+    fn cap_logits(&self, logits: &mut [f32]) {
         if let Some(cap) = self.architecture.final_softcap {
             for logit in logits {
                 *logit = cap * (*logit / cap).tanh();

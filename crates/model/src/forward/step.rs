@@ -1,5 +1,6 @@
 //! One step of many sequences whose keys and values are kept in pages: some tokens of each, in one ragged batch, so that
-//! a weight is read once for all of them. Logits are made only at the rows where they are wanted.
+//! a weight is read once for all of them. Logits are made only of the rows where they are wanted, and where some tokens
+//! are weighed against each other, only of these.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -41,7 +42,7 @@ pub(crate) struct ExtraWrite {
 pub(crate) struct Step {
     pub(crate) segments: Vec<Segment>,
     pub(crate) extra_writes: Vec<ExtraWrite>,
-    /// The rows whose logits are wanted.
+    /// The rows whose final stream is wanted.
     pub(crate) wanted: Vec<usize>,
 }
 
@@ -66,14 +67,8 @@ impl Paged<'_> {
 }
 
 impl Decoder {
-    /// Computes a step; shows logits `[rows, vocab_size]` of ranges of `step.wanted` to `see`. The unembedding must be
-    /// packed.
-    pub(crate) fn step(
-        &self,
-        step: &Step,
-        pool: &mut PagePool,
-        see: &mut dyn FnMut(Range<usize>, &mut [f32]),
-    ) -> Result<(), ModelError> {
+    /// Computes a step; returns the normalised final streams `[wanted, d_model]`.
+    pub(crate) fn step(&self, step: &Step, pool: &mut PagePool) -> Result<Vec<f32>, ModelError> {
         let plan = Plan::new(&self.architecture, &Run { logits: true, ..Run::default() })?;
         let tokens: Vec<&[u32]> = step.segments.iter().map(|segment| segment.tokens.as_slice()).collect();
         let batch = Batch::from_sequences(&tokens);
@@ -101,17 +96,17 @@ impl Decoder {
             let resid = scratch.resid.as_slice();
             step.wanted.iter().flat_map(|row| &resid[row * d_model..][..d_model]).copied().collect()
         });
-        self.unembed_in_portions(&resid, see);
-        Ok(())
-    }
-
-    /// Logits of residual streams `[rows, d_model]`, some rows at a time.
-    fn unembed_in_portions(&self, resid: &[f32], see: &mut dyn FnMut(Range<usize>, &mut [f32])) {
-        let (d_model, vocab_size) = (self.architecture.d_model, self.architecture.vocab_size);
         let mut normed = vec![0.0; resid.len()];
         norm(self.architecture.norm, &self.final_norm)
-            .apply(resid, NormOutputs { f32: Some(&mut normed), ..NormOutputs::default() });
-        let mut logits = vec![0.0; LOGIT_ROWS.min(resid.len() / d_model) * vocab_size];
+            .apply(&resid, NormOutputs { f32: Some(&mut normed), ..NormOutputs::default() });
+        Ok(normed)
+    }
+
+    /// Shows logits `[rows, vocab_size]` of normalised streams to `see`, some rows at a time. The unembedding must be
+    /// packed.
+    pub(crate) fn see_logits(&self, normed: &[f32], see: &mut dyn FnMut(Range<usize>, &mut [f32])) {
+        let (d_model, vocab_size) = (self.architecture.d_model, self.architecture.vocab_size);
+        let mut logits = vec![0.0; LOGIT_ROWS.min(normed.len() / d_model) * vocab_size];
         for (portion, normed) in normed.chunks(LOGIT_ROWS * d_model).enumerate() {
             let rows = normed.len() / d_model;
             let logits = &mut logits[..rows * vocab_size];
@@ -119,6 +114,17 @@ impl Decoder {
             let first = portion * LOGIT_ROWS;
             see(first..first + rows, logits);
         }
+    }
+
+    /// Logits `[rows, tokens]` of some tokens, with the bits that they have among all. The unembedding must be packed.
+    pub(crate) fn token_logits(&self, normed: &[f32], tokens: &[u32]) -> Vec<f32> {
+        let mut logits = vec![0.0; normed.len() / self.architecture.d_model * tokens.len()];
+        let rows: Vec<usize> = tokens.iter().map(|token| *token as usize).collect();
+        if let Some(unembedding) = self.unembedding.get() {
+            unembedding.of_rows(&rows).product(Threads::All).run(normed, &mut logits);
+        }
+        self.cap_logits(&mut logits);
+        logits
     }
 }
 

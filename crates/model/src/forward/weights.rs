@@ -38,6 +38,12 @@ impl PackedLinear {
         Self { weight: PackedMatrix::pack_stacked(&[rows], n_in, format), bias: None }
     }
 
+    /// The map to some of the results, in this order, with the same bits.
+    pub(crate) fn of_rows(&self, rows: &[usize]) -> Self {
+        let bias = self.bias.as_ref().map(|bias| rows.iter().map(|row| bias[*row]).collect());
+        Self { weight: self.weight.of_rows(rows), bias }
+    }
+
     /// The product, ready to run.
     pub(crate) fn product(&self, threads: Threads) -> Product<'_> {
         Product::new(&self.weight).bias(self.bias.as_deref()).threads(threads)

@@ -63,7 +63,7 @@ pub enum JobWant {
         /// How many likely tokens are wanted at each place, with their log-probabilities.
         alternatives: usize,
     },
-    /// The probability of each of some tokens at places inside the sequence.
+    /// The probability of each of some tokens, given that it is one of them, at places inside the sequence.
     Choices {
         /// Positions: what is weighed is the token that would stand there, after everything before it. Ascending.
         places: Vec<usize>,
@@ -90,7 +90,7 @@ pub struct Completion {
     pub tokens: Vec<NewToken>,
     /// Why it ended.
     pub stop: StopReason,
-    /// For each place, the probability of each choice.
+    /// For each place, the probability of each choice; they sum to 1.
     pub choices: Vec<Vec<f32>>,
     /// Prompt tokens that were computed before, for another job.
     pub cached_tokens: usize,

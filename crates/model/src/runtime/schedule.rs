@@ -1,10 +1,13 @@
 //! Which tokens each step computes: the newest token of every job that is writing, then prompts in their order, as many
 //! rows as a step may have. A job that ends makes room for the next.
 
+use std::collections::BTreeMap;
+
+use glossator_kernels::softmax;
 use rayon::prelude::*;
 
 use super::prefix_tree::PrefixTree;
-use super::sequence::{RowFound, RowWant, Sequence, wanted_rows};
+use super::sequence::{NextWant, RowFound, RowWant, Sequence, wanted_rows};
 use super::{Completion, Job, JobWant, Listener, RuntimeLimits};
 use crate::architecture::Architecture;
 use crate::error::ModelError;
@@ -22,11 +25,29 @@ pub(super) struct Schedule<'j> {
     running: Vec<Sequence<'j>>,
 }
 
-/// A step with what its wanted rows are for: the running sequence, and the want.
+/// A step with what its rows are for.
 #[derive(Default)]
 struct Planned<'j> {
     step: Step,
-    wants: Vec<(usize, RowWant<'j>)>,
+    /// Rows after which a token is written.
+    writing: Vec<Wanted<NextWant>>,
+    /// Rows at which the same tokens are weighed.
+    weighing: BTreeMap<&'j [u32], Vec<Wanted<()>>>,
+}
+
+/// A row of a running sequence, and what is wanted of it.
+struct Wanted<W> {
+    row: usize,
+    sequence: usize,
+    want: W,
+}
+
+impl Planned<'_> {
+    /// The rows whose streams are wanted, in the order in which they are looked at.
+    fn wanted(&self) -> Vec<usize> {
+        let weighing = self.weighing.values().flatten().map(|wanted| wanted.row);
+        self.writing.iter().map(|wanted| wanted.row).chain(weighing).collect()
+    }
 }
 
 impl<'j> Schedule<'j> {
@@ -73,9 +94,13 @@ impl<'j> Schedule<'j> {
         }
         let positions = sequence.computed..sequence.computed + count;
         for (position, row) in positions.clone().zip(first_row..) {
-            if let Some(want) = sequence.want(position) {
-                planned.step.wanted.push(row);
-                planned.wants.push((index, want));
+            match sequence.want(position) {
+                Some(RowWant::Next(want)) => planned.writing.push(Wanted { row, sequence: index, want }),
+                Some(RowWant::Choices(choices)) => {
+                    let same = planned.weighing.entry(choices).or_default();
+                    same.push(Wanted { row, sequence: index, want: () });
+                }
+                None => {}
             }
         }
         tree.plan(&sequence.lease, positions.clone(), first_row);
@@ -140,23 +165,20 @@ impl<'j> Schedule<'j> {
 
     /// Computes a step and hands out what was found; returns whether the listener wants to go on.
     fn compute(&mut self, tree: &mut PrefixTree, planned: Planned<'j>, listener: &mut dyn Listener) -> bool {
-        let Planned { step, wants } = planned;
-        let vocab_size = self.model.architecture().vocab_size;
-        let mut found: Vec<RowFound> = Vec::with_capacity(wants.len());
-        let computed = self.model.decoder.step(&step, &mut tree.pool, &mut |rows, logits| {
-            let logits = logits.par_chunks_exact_mut(vocab_size);
-            found.par_extend(logits.zip(&wants[rows]).map(|(logits, (_, want))| want.find(logits)));
-        });
-        if let Err(error) = computed {
-            return self.fail_all(tree, listener, &error);
-        }
+        let mut planned = planned;
+        planned.step.wanted = planned.wanted();
+        let streams = match self.model.decoder.step(&planned.step, &mut tree.pool) {
+            Ok(streams) => streams,
+            Err(error) => return self.fail_all(tree, listener, &error),
+        };
+        let found = self.find(&planned, &streams);
         tree.advance();
         let mut ended: Vec<(usize, StopReason)> = Vec::new();
-        for ((index, _), found) in wants.iter().zip(found) {
-            let sequence = &mut self.running[*index];
+        for (index, found) in found {
+            let sequence = &mut self.running[index];
             let job = sequence.index;
             if let Some(stop) = sequence.take(found, |token| listener.token(job, token)) {
-                ended.push((*index, stop));
+                ended.push((index, stop));
             }
         }
         let limit = self.model.architecture();
@@ -176,6 +198,27 @@ impl<'j> Schedule<'j> {
             goes_on &= listener.done(job, Ok(completion));
         }
         goes_on
+    }
+
+    /// What the final streams of the wanted rows say, with the running sequence that each is for.
+    fn find(&self, planned: &Planned<'j>, streams: &[f32]) -> Vec<(usize, RowFound)> {
+        let Architecture { d_model, vocab_size, .. } = *self.model.architecture();
+        let decoder = &self.model.decoder;
+        let (writing, mut streams) = streams.split_at(planned.writing.len() * d_model);
+        let mut found = Vec::with_capacity(planned.step.wanted.len());
+        decoder.see_logits(writing, &mut |rows, logits| {
+            let rows = logits.par_chunks_exact_mut(vocab_size).zip(&planned.writing[rows]);
+            found.par_extend(rows.map(|(logits, row)| (row.sequence, RowFound::Next(row.want.find(logits)))));
+        });
+        for (choices, rows) in &planned.weighing {
+            let own = streams.split_off(..rows.len() * d_model).unwrap_or_default();
+            let mut logits = decoder.token_logits(own, choices);
+            for (logits, row) in logits.chunks_exact_mut(choices.len()).zip(rows) {
+                softmax(logits);
+                found.push((row.sequence, RowFound::Choices(logits.to_vec())));
+            }
+        }
+        found
     }
 
     /// Tells every running job of an error that none of them caused by itself.
@@ -210,6 +253,9 @@ fn check(architecture: &Architecture, job: &Job, tree: &PrefixTree) -> Result<()
                 let message =
                     format!("places {places:?} are not ascending places after the first of {length} tokens");
                 return Err(ModelError::Runtime { message });
+            }
+            if choices.is_empty() {
+                return Err(ModelError::Runtime { message: "there are places but no choices".into() });
             }
             choices
         }

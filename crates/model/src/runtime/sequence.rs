@@ -22,40 +22,39 @@ pub(super) struct Sequence<'j> {
     cached: usize,
 }
 
-/// What the logits of a row are wanted for.
+/// What the final stream of a row is wanted for.
 #[derive(Clone, Debug)]
 pub(super) enum RowWant<'j> {
-    Next { draw: Draw, alternatives: usize },
+    Next(NextWant),
     Choices(&'j [u32]),
 }
 
-/// What was found in the logits of a row.
+/// What is wanted of the token after a row.
+#[derive(Clone, Debug)]
+pub(super) struct NextWant {
+    draw: Draw,
+    alternatives: usize,
+}
+
+/// What was found at a row.
 pub(super) enum RowFound {
     Next(NewToken),
     Choices(Vec<f32>),
 }
 
-impl RowWant<'_> {
+impl NextWant {
     /// Looks at logits `[vocab_size]`, which are used up.
-    pub(super) fn find(&self, logits: &mut [f32]) -> RowFound {
-        match self {
-            Self::Choices(choices) => {
-                log_softmax(logits);
-                RowFound::Choices(choices.iter().map(|choice| logits[*choice as usize].exp()).collect())
-            }
-            Self::Next { draw, alternatives: 0 } => {
-                RowFound::Next(NewToken { token: draw.pick(logits), ..NewToken::default() })
-            }
-            Self::Next { draw, alternatives } => {
-                let token = draw.pick(&mut logits.to_vec());
-                log_softmax(logits);
-                let likeliest = top_k(logits, *alternatives);
-                RowFound::Next(NewToken {
-                    token,
-                    logprob: logits[token as usize],
-                    alternatives: likeliest.into_iter().map(|ranked| (ranked.index, ranked.value)).collect(),
-                })
-            }
+    pub(super) fn find(&self, logits: &mut [f32]) -> NewToken {
+        if self.alternatives == 0 {
+            return NewToken { token: self.draw.pick(logits), ..NewToken::default() };
+        }
+        let token = self.draw.pick(&mut logits.to_vec());
+        log_softmax(logits);
+        let likeliest = top_k(logits, self.alternatives);
+        NewToken {
+            token,
+            logprob: logits[token as usize],
+            alternatives: likeliest.into_iter().map(|ranked| (ranked.index, ranked.value)).collect(),
         }
     }
 }
@@ -106,7 +105,7 @@ impl<'j> Sequence<'j> {
             JobWant::Continuation { alternatives, .. } => {
                 let last = position + 1 == self.tokens.len();
                 let sampler = self.sampler.as_mut().filter(|_| last)?;
-                Some(RowWant::Next { draw: sampler.draw(), alternatives: *alternatives })
+                Some(RowWant::Next(NextWant { draw: sampler.draw(), alternatives: *alternatives }))
             }
         }
     }
