@@ -151,14 +151,12 @@ pub struct ScoreKind {
 }
 
 /// A unit with one of its scores.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScoredUnit {
     /// The unit.
     pub unit: UnitId,
-    /// Share of tokens above 0.
-    pub density: f64,
-    /// The explanation.
-    pub text: String,
+    /// Share of tokens above 0; `None` where records were made elsewhere.
+    pub density: Option<f64>,
     /// The score; `None` where it is undefined.
     pub value: Option<f64>,
 }

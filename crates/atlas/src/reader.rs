@@ -256,7 +256,12 @@ impl Atlas {
 
     /// The explanations of a unit, by explainer.
     pub fn explanations(&self, unit: UnitId) -> Result<Vec<Explanation>, AtlasError> {
-        self.database.explanations(unit)
+        self.database.explanations(unit, None)
+    }
+
+    /// The explanation of a unit by one explainer, if there is one.
+    pub fn explanation(&self, unit: UnitId, explainer: &str) -> Result<Option<Explanation>, AtlasError> {
+        Ok(self.database.explanations(unit, Some(explainer))?.pop())
     }
 
     /// The scores of a unit's explanations, by explainer, scorer, metric, sample and split.

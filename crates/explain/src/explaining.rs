@@ -187,9 +187,7 @@ pub fn by_backoff(
         let pending = units.iter().zip(done).filter(|(_, done)| !**done).map(|(unit, _)| *unit);
         let mut explanations = Vec::new();
         for unit in pending {
-            let name = Explainer::Neuron2Graph.name();
-            let Some(patterns) = atlas.explanations(unit)?.into_iter().find(|one| one.explainer == name)
-            else {
+            let Some(patterns) = atlas.explanation(unit, Explainer::Neuron2Graph.name())? else {
                 missing += 1;
                 continue;
             };

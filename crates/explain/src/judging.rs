@@ -224,8 +224,7 @@ impl Judging<'_> {
         let mut activations = ModelActivations::new(self.model, BATCH_TOKENS);
         for &unit in units {
             let text = |unit: UnitId| -> Result<Option<String>, ExplainError> {
-                let found = self.atlas.explanations(unit)?.into_iter().find(|one| one.explainer == explainer);
-                Ok(found.map(|explanation| explanation.text))
+                Ok(self.atlas.explanation(unit, explainer)?.map(|explanation| explanation.text))
             };
             let Some(own) = text(unit)? else { continue };
             let mut texts = vec![("", own)];

@@ -115,11 +115,7 @@ impl<'a> Scorer<'a> {
         if explainer == Explainer::Lookup {
             return Ok(Some(Box::new(self.atlas.token_means(unit)?)));
         }
-        let explanations = self.atlas.explanations(unit)?;
-        let Some(stored) = explanations.into_iter().find(|stored| stored.explainer == explainer.name())
-        else {
-            return Ok(None);
-        };
+        let Some(stored) = self.atlas.explanation(unit, explainer.name())? else { return Ok(None) };
         let patterns = patterns(unit, &stored)?;
         if explainer == Explainer::Backoff {
             return Ok(Some(Box::new(Backoff { patterns, means: self.atlas.token_means(unit)? })));

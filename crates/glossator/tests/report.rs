@@ -45,11 +45,50 @@ fn means_are_over_the_defined_scores() {
         assert_eq!((line["units"].as_u64(), line["undefined"].as_u64()), (Some(units), Some(undefined)));
         assert!((line["mean"].as_f64().unwrap() - mean).abs() < 1e-12);
         assert!(line["interval"]["low"].as_f64().unwrap() < mean);
-        assert_eq!(line["layers"].as_array().unwrap().len(), 3);
+        let hooks = line["hooks"].as_array().unwrap();
+        let layers: Vec<u64> = hooks.iter().map(|of| of["layer"].as_u64().unwrap()).collect();
+        assert_eq!(layers, [0, 1, 2]);
+        let over = |name: &str| hooks.iter().map(|of| of[name].as_f64().unwrap()).sum::<f64>() / 3.0;
+        assert!((over("mean") - mean).abs() < 1e-9, "as many units are scored in each layer");
+        let half = values.iter().filter(|value| **value > 0.5).count() as f64 / values.len() as f64;
+        assert!((line["above"][0].as_f64().unwrap() - half).abs() < 1e-12);
+        let densities = found["densities"].as_array().unwrap();
+        let densities = densities.iter().find(|densities| densities["explainer"] == explainer).unwrap();
+        let groups = densities["groups"].as_array().unwrap();
+        let grouped: u64 = groups.iter().map(|group| group["units"].as_u64().unwrap()).sum();
+        assert_eq!(grouped, values.len() as u64);
     }
     let ends = &found["extremes"][0];
     assert_eq!((ends["best"].as_array().unwrap().len(), ends["worst"].as_array().unwrap().len()), (10, 10));
     assert!(ends["best"][0]["value"].as_f64() > ends["worst"][0]["value"].as_f64());
+    assert!(ends["best"][0]["text"].as_str().unwrap().starts_with("high on “"));
+}
+
+#[test]
+fn markdown_has_tables_and_charts_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("made.atlas");
+    write_synthetic(&path, 2, 24).unwrap();
+    explain_synthetic(&path, 24).unwrap();
+    let file = directory.path().join("made up.md");
+    let output = report(&["--markdown", file.to_str().unwrap()], &path);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.starts_with("# Explanations of synthetic \\<b\\>model\\</b\\>\n"), "{text}");
+    let titles =
+        ["Mean score by layer", "Share of units above 0.5, 0.7 and 0.8 by layer", "Mean score by density"];
+    for title in titles {
+        assert!(text.contains(&format!("\n## {title}\n\n| ")), "{text}");
+    }
+    assert!(text.contains("\n| blocks.1.mlp.hook\\_post | "), "{text}");
+    assert!(text.contains(r"\<script\>") && !text.replace(r"\<", "").contains('<'), "{text}");
+    assert!(!text.contains('\u{202e}') && !text.contains('\u{1b}'));
+    for chart in ["by-layer", "by-density"] {
+        assert!(text.contains(&format!("](made%20up-{chart}.svg)")), "{text}");
+        let svg = std::fs::read_to_string(directory.path().join(format!("made up-{chart}.svg"))).unwrap();
+        assert!(svg.starts_with("<svg xmlns=") && svg.contains("<path d=\"M"), "{svg}");
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 4, "nothing is left over");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use glossator_model::{HookPoint, UnitId};
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use super::{Database, natural};
 use crate::error::{AtPath, AtlasError};
@@ -34,28 +34,40 @@ impl Database {
     /// One kind of score of all units that have it, by hook point and index.
     pub(crate) fn scored_units(&self, kind: &ScoreKind, split: Split) -> Result<Vec<ScoredUnit>, AtlasError> {
         let connection = self.lock();
+        let hooks = self.hooks(&connection)?;
         let mut statement = connection
             .prepare_cached(
-                "SELECT h.name, u.idx, u.density, e.text, s.value FROM explanations e
-                 JOIN scores s ON s.explanation = e.id JOIN units u ON u.id = e.unit JOIN hooks h USING (hook)
+                "SELECT u.hook, u.idx, u.density, s.value FROM explanations e
+                 JOIN scores s ON s.explanation = e.id JOIN units u ON u.id = e.unit
                  WHERE e.explainer = ?1 AND s.scorer = ?2 AND s.metric = ?3 AND s.sample = ?4 AND s.split = ?5
                  ORDER BY u.id",
             )
             .at(&self.path)?;
         let split = split.to_string();
-        let rows = statement
-            .query_map(params![kind.explainer, kind.scorer, kind.metric, kind.sample, split], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-            });
-        let rows: Vec<(String, u32, f64, String, Option<f64>)> =
-            rows.and_then(Iterator::collect).at(&self.path)?;
-        rows.into_iter()
-            .map(|(hook, index, density, text, value)| {
-                let hook: HookPoint =
-                    hook.parse().map_err(|_| self.broken("a hook point has an impossible name"))?;
-                Ok(ScoredUnit { unit: UnitId { hook, index }, density, text, value })
-            })
-            .collect()
+        let rows = statement.query_map(
+            params![kind.explainer, kind.scorer, kind.metric, kind.sample, split],
+            |row| {
+                let hook = hooks.get(&row.get(0)?).copied().ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+                Ok(ScoredUnit {
+                    unit: UnitId { hook, index: row.get(1)? },
+                    density: row.get(2)?,
+                    value: row.get(3)?,
+                })
+            },
+        );
+        rows.and_then(Iterator::collect).at(&self.path)
+    }
+
+    /// The hook points by their row numbers.
+    fn hooks(&self, connection: &Connection) -> Result<BTreeMap<i64, HookPoint>, AtlasError> {
+        let mut statement = connection.prepare_cached("SELECT hook, name FROM hooks").at(&self.path)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+        let rows: Vec<(i64, String)> = rows.and_then(Iterator::collect).at(&self.path)?;
+        let parsed = |(row, name): (i64, String)| {
+            let hook = name.parse().map_err(|_| self.broken("a hook point has an impossible name"))?;
+            Ok((row, hook))
+        };
+        rows.into_iter().map(parsed).collect()
     }
 
     /// What language models were asked in all, and the time that explainers took, by explainer and scorer.

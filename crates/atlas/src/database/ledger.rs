@@ -53,18 +53,27 @@ impl Database {
         transaction.commit().at(&self.path)
     }
 
-    /// The explanations of a unit, by explainer.
-    pub(crate) fn explanations(&self, unit: UnitId) -> Result<Vec<Explanation>, AtlasError> {
+    /// The explanations of a unit, by explainer; with `explainer` only the one by it.
+    pub(crate) fn explanations(
+        &self,
+        unit: UnitId,
+        explainer: Option<&str>,
+    ) -> Result<Vec<Explanation>, AtlasError> {
         let connection = self.lock();
         let Some(id) = unit_row(&connection, unit).at(&self.path)? else { return Ok(Vec::new()) };
         let mut statement = connection
             .prepare_cached(
-                "SELECT explainer, text, body, seconds FROM explanations WHERE unit = ?1 ORDER BY explainer",
+                "SELECT explainer, text, body, seconds FROM explanations
+                 WHERE unit = ?1 AND (?2 IS NULL OR explainer = ?2) ORDER BY explainer",
             )
             .at(&self.path)?;
-        let rows = statement
-            .query_map([id], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?)));
+        let rows = statement.query_map(params![id, explainer], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?))
+        });
         let rows: Vec<_> = rows.and_then(Iterator::collect).at(&self.path)?;
+        drop(statement);
+        // Bodies are long: they are read while others may look something up.
+        drop(connection);
         rows.into_iter()
             .map(|(explainer, text, body, seconds)| {
                 let body = serde_json::from_str(&body).at(&self.path)?;

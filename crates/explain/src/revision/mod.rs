@@ -68,8 +68,7 @@ impl Revising<'_> {
     /// Revises the explanation of `unit` by `explainer` and stores the result with its log. `None` if there is none.
     pub fn unit(&self, unit: UnitId, explainer: &str) -> Result<Option<Log>, ExplainError> {
         let start = std::time::Instant::now();
-        let found = self.atlas.explanations(unit)?.into_iter().find(|one| one.explainer == explainer);
-        let Some(initial) = found else { return Ok(None) };
+        let Some(initial) = self.atlas.explanation(unit, explainer)? else { return Ok(None) };
         let mut tally = Tally::default();
         let log = self.revise(unit, &initial, &mut tally)?;
         let kept =

@@ -11,7 +11,7 @@ mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use glossator_atlas::{Atlas, Calls, Explanation, HEADLINE, Score, Simulation, Split};
+use glossator_atlas::{Atlas, Calls, HEADLINE, Score, Simulation, Split};
 use glossator_llm::{Client, Request};
 use glossator_model::UnitId;
 use xxhash_rust::xxh3::xxh3_64;
@@ -156,10 +156,7 @@ impl Simulating<'_> {
     fn tasks(&self, explainer: &str, units: &[UnitId]) -> Result<Vec<Task>, ExplainError> {
         let mut tasks = Vec::with_capacity(units.len());
         for &unit in units {
-            let stored = |unit: UnitId| -> Result<Option<Explanation>, ExplainError> {
-                let explanations = self.atlas.explanations(unit)?;
-                Ok(explanations.into_iter().find(|explanation| explanation.explainer == explainer))
-            };
+            let stored = |unit: UnitId| self.atlas.explanation(unit, explainer);
             let Some(own) = stored(unit)? else { continue };
             let sample = Sample::of(self.atlas, unit, self.split)?;
             let mut texts = vec![Text { text: own.text.clone(), part: Part::Explanation }];

@@ -33,9 +33,7 @@ impl<'a> Evidence<'a> {
     /// The evidence of a unit.
     pub fn of(atlas: &'a Atlas, unit: UnitId) -> Result<Self, ExplainError> {
         let record = atlas.unit(unit)?;
-        let name = Explainer::Neuron2Graph.name();
-        let patterns =
-            atlas.explanations(unit)?.into_iter().find(|explanation| explanation.explainer == name);
+        let patterns = atlas.explanation(unit, Explainer::Neuron2Graph.name())?;
         let training = record.excerpts.into_iter().filter(|excerpt| excerpt.split == Split::Train);
         let (mut top, mut lower) = (Vec::new(), Vec::new());
         for excerpt in training {

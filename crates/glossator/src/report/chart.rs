@@ -40,13 +40,24 @@ pub(crate) struct Chart {
 }
 
 impl Chart {
+    /// As part of a page.
     pub(crate) fn to_svg(&self) -> String {
+        self.svg("")
+    }
+
+    /// As a file that stands alone, dark on light wherever it is shown.
+    pub(crate) fn to_file(&self) -> String {
+        let style = "style=\"font:12px system-ui,sans-serif;background:#fff;color:#222\"";
+        self.svg(&format!(" xmlns=\"http://www.w3.org/2000/svg\" {style}")) + "\n"
+    }
+
+    fn svg(&self, attributes: &str) -> String {
         let values =
             |axis: usize| self.series.iter().flat_map(|series| &series.points).map(move |point| point[axis]);
         let axes = Scale::new(values(0)).zip(Scale::new(values(1)));
         let [width, height] = SIZE;
         let mut svg = format!(
-            "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\">",
+            "<svg{attributes} viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\">",
             escape(&self.title)
         );
         text(&mut svg, [AREA[0], 18.0], "start", &self.title);
@@ -154,6 +165,7 @@ mod tests {
             svg.contains("<circle cx=\"89.3\" cy=\"303.6\"")
                 && svg.contains("<circle cx=\"570.7\" cy=\"44.4\"")
         );
+        assert!(svg.starts_with("<svg viewBox"));
         assert!(svg.contains("&lt;a&gt;") && svg.contains("t&amp;t") && !svg.contains("<a>"));
         assert!(chart(vec![[0.0, 0.0], [1.0, 1.0]], Marks::Steps).contains("H570.7V44.4"));
         assert!(chart(vec![[0.0, 0.0], [1.0, 1.0]], Marks::Line).contains("L570.7 44.4"));

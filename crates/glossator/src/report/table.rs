@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::markdown::markdown;
 use super::page::escape;
 
 /// A head and rows of cells. The first column holds names, the others numbers.
@@ -42,6 +43,17 @@ impl Table {
         text
     }
 
+    /// A table of GitHub's Markdown.
+    pub(crate) fn to_markdown(&self) -> String {
+        let row = |cells: &[String]| {
+            let cells = (0..self.head.len()).map(|column| cells.get(column).map_or("", String::as_str));
+            format!("| {} |\n", cells.map(markdown).collect::<Vec<_>>().join(" | "))
+        };
+        let alignment = (0..self.head.len()).map(|column| if column == 0 { "---|" } else { "--:|" });
+        let rows = self.rows.iter().map(|cells| row(cells));
+        row(&self.head) + "|" + &alignment.collect::<String>() + "\n" + &rows.collect::<String>()
+    }
+
     pub(super) fn to_html(&self) -> String {
         let row = |cells: &[String], tag: &str| {
             let cells = cells.iter().map(|cell| format!("<{tag}>{}</{tag}>", escape(cell)));
@@ -77,6 +89,10 @@ mod tests {
             vec![vec!["é".into(), "1.5".into()], vec!["long name".into(), "–".into()], vec!["x".into()]];
         let table = Table::new(&["name", "value"], rows);
         assert_eq!(table.to_text(), "name       value\né            1.5\nlong name      –\nx\n");
+        assert_eq!(
+            table.to_markdown(),
+            "| name | value |\n|---|--:|\n| é | 1.5 |\n| long name | – |\n| x |  |\n"
+        );
     }
 
     #[test]

@@ -1,26 +1,32 @@
 //! `glossator report`: the scores of an atlas by explainer and scorer, what they cost, and the best and worst units.
 
+mod charts;
+mod markdown;
 mod page;
 mod tables;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use glossator_atlas::{Atlas, CallTotals, ScoreKind, ScoredUnit, Split};
-use glossator_explain::comparison::{Comparison, SHOWN, THRESHOLDS, extremes};
+use glossator_explain::comparison::{
+    Comparison, OfDensity, SHOWN, THRESHOLDS, by_density, density_bounds, extremes,
+};
+use glossator_model::UnitId;
 use serde::Serialize;
 
 use crate::output;
 
-/// Compare the explanations of an atlas: scores by explainer and scorer, costs, failures, best and worst units
+/// Compare the explanations of an atlas: scores by explainer, scorer, layer and density, costs, failures, best and worst units
 ///
 /// Means are over the units whose score is defined; the others are counted. Baselines stand in the same table: other-unit: is
 /// another unit's explanation on the same excerpts, empty: none at all, always-yes: and always-no: judges that do not read.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  glossator report run.atlas\n  \
-                        glossator report run.atlas --html report.html --split valid")]
+                        glossator report run.atlas --html report.html --split valid\n  \
+                        glossator report run.atlas --markdown results/run.md")]
 pub(crate) struct ReportCommand {
     /// The atlas
     #[arg(value_name = "ATLAS")]
@@ -31,6 +37,9 @@ pub(crate) struct ReportCommand {
     /// Also write a page with tables and charts that stands alone
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Also write the tables as Markdown, and the charts as SVG files beside it
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
     /// Print everything as JSON
     #[arg(long)]
     json: bool,
@@ -46,9 +55,18 @@ struct Report {
     comparisons: Vec<Comparison>,
     calls: Vec<CallTotals>,
     extremes: Vec<Extremes>,
+    densities: Vec<Densities>,
     /// Points of charts, which JSON has not.
     #[serde(skip)]
     headlines: Vec<(ScoreKind, Vec<ScoredUnit>)>,
+}
+
+/// One kind of score by density.
+#[derive(Serialize)]
+struct Densities {
+    #[serde(flatten)]
+    kind: ScoreKind,
+    groups: Vec<OfDensity>,
 }
 
 /// The best and worst units by one kind of score.
@@ -56,8 +74,17 @@ struct Report {
 struct Extremes {
     #[serde(flatten)]
     kind: ScoreKind,
-    best: Vec<ScoredUnit>,
-    worst: Vec<ScoredUnit>,
+    best: Vec<Extreme>,
+    worst: Vec<Extreme>,
+}
+
+/// A unit with a score and its explanation.
+#[derive(Serialize)]
+struct Extreme {
+    unit: UnitId,
+    density: Option<f64>,
+    value: Option<f64>,
+    text: String,
 }
 
 impl ReportCommand {
@@ -72,11 +99,14 @@ impl ReportCommand {
             );
         }
         if let Some(path) = &self.html {
-            let partial = path.with_extension("partial");
-            std::fs::write(&partial, page::page(&report))
-                .and_then(|()| std::fs::rename(&partial, path))
-                .with_context(|| format!("cannot write {}", path.display()))?;
+            write(path, &page::page(&report))?;
             output::note(&format!("the page is {}", path.display()));
+        }
+        if let Some(path) = &self.markdown {
+            for (path, text) in markdown::files(&report, path)? {
+                write(&path, &text)?;
+            }
+            output::note(&format!("the tables are in {}", path.display()));
         }
         if self.json {
             output::print_json(&report)?;
@@ -104,8 +134,8 @@ fn report(atlas: &Atlas, split: Split) -> anyhow::Result<Report> {
             let units = atlas.scored_units(kind, split)?;
             comparisons.push(Comparison::of(kind.clone(), &units, run.seed));
             if std::mem::take(&mut is_first) && !is_baseline(&kind.scorer) {
-                let [best, worst] = extremes(&units).map(|units| units.into_iter().cloned().collect());
-                ends.push(Extremes { kind: kind.clone(), best, worst });
+                let [best, worst] = extremes(&units).map(|units| with_texts(atlas, kind, &units));
+                ends.push(Extremes { kind: kind.clone(), best: best?, worst: worst? });
                 headlines.push((kind.clone(), units));
             }
         }
@@ -118,8 +148,37 @@ fn report(atlas: &Atlas, split: Split) -> anyhow::Result<Report> {
         comparisons,
         calls: atlas.call_totals(split)?,
         extremes: ends,
+        densities: densities(&headlines),
         headlines,
     })
+}
+
+fn with_texts(atlas: &Atlas, kind: &ScoreKind, units: &[ScoredUnit]) -> anyhow::Result<Vec<Extreme>> {
+    let with_text = |&ScoredUnit { unit, density, value }: &ScoredUnit| {
+        let explanation = atlas.explanation(unit, &kind.explainer)?;
+        let text = explanation.map(|explanation| explanation.text).unwrap_or_default();
+        Ok(Extreme { unit, density, value, text })
+    };
+    units.iter().map(with_text).collect()
+}
+
+/// Headline scores by density, within bounds that divide the units of the one with the most.
+fn densities(headlines: &[(ScoreKind, Vec<ScoredUnit>)]) -> Vec<Densities> {
+    let most = headlines.iter().map(|(_, units)| units.as_slice()).max_by_key(|units| units.len());
+    let bounds = density_bounds(most.unwrap_or_default());
+    let of = |(kind, units): &(ScoreKind, Vec<ScoredUnit>)| Densities {
+        kind: kind.clone(),
+        groups: by_density(units, &bounds),
+    };
+    headlines.iter().map(of).collect()
+}
+
+/// Writes a file as a whole.
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let partial = path.with_extension("partial");
+    std::fs::write(&partial, text)
+        .and_then(|()| std::fs::rename(&partial, path))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Whether scores are only there to be compared with.

@@ -2,14 +2,19 @@
 
 use std::fmt::Write as _;
 
-use glossator_atlas::{CallTotals, ScoreKind, ScoredUnit};
-use glossator_explain::comparison::Comparison;
+use glossator_atlas::{CallTotals, ScoreKind};
+use glossator_explain::comparison::{Comparison, GroupScores};
+use glossator_model::HookPoint;
 
-use super::Report;
+use super::{Extreme, Report};
 use crate::report::{Table, number};
 
 /// Characters of an explanation in a table.
 const TEXT: usize = 90;
+
+/// What scorers are that are only there to be compared with.
+pub(super) const BASELINES: &str = "Scorers that begin with other-unit: score another unit's explanation on the same \
+    excerpts, with empty: none at all; always-yes: and always-no: are judges that do not read.";
 
 /// What is printed on the terminal.
 pub(super) fn text(report: &Report) -> String {
@@ -33,8 +38,13 @@ pub(super) fn context(report: &Report) -> String {
 /// All tables with their titles.
 pub(super) fn tables(report: &Report) -> Vec<(String, Table)> {
     let mut tables = vec![("Scores by explainer and scorer".to_owned(), scores(&report.comparisons))];
-    if report.comparisons.iter().any(|comparison| comparison.layers.len() > 1) {
-        tables.push(("Mean score by layer".to_owned(), layers(report)));
+    if report.comparisons.iter().any(|comparison| comparison.hooks.len() > 1) {
+        let [mean, above] = hooks(report);
+        tables.push(("Mean score by layer".to_owned(), mean));
+        tables.push(("Share of units above 0.5, 0.7 and 0.8 by layer".to_owned(), above));
+    }
+    if report.densities.iter().any(|densities| !densities.groups.is_empty()) {
+        tables.push(("Mean score by density".to_owned(), densities(report)));
     }
     tables.push(("What it took, and what failed".to_owned(), costs(&report.calls)));
     for ends in &report.extremes {
@@ -73,32 +83,64 @@ fn scores(comparisons: &[Comparison]) -> Table {
     Table::new(&head, comparisons.iter().map(row).collect())
 }
 
-/// Headline scores: a row for each layer, a column for each explainer and scorer.
-fn layers(report: &Report) -> Table {
+/// Headline scores, their means and their shares above thresholds: a row for each hook point, a column for each explainer
+/// and scorer.
+fn hooks(report: &Report) -> [Table; 2] {
     let shown: Vec<&Comparison> = report
         .extremes
         .iter()
         .filter_map(|ends| report.comparisons.iter().find(|comparison| comparison.kind == ends.kind))
         .collect();
-    let mut layers: Vec<usize> =
-        shown.iter().flat_map(|comparison| comparison.layers.iter().map(|(layer, ..)| *layer)).collect();
-    layers.sort_unstable();
-    layers.dedup();
-    let head: Vec<String> = std::iter::once("layer".to_owned())
-        .chain(
-            shown
-                .iter()
-                .map(|comparison| format!("{} by {}", comparison.kind.explainer, comparison.kind.scorer)),
-        )
-        .collect();
-    let row = |layer: &usize| {
-        let value = |comparison: &&Comparison| {
-            number(comparison.layers.iter().find(|(other, ..)| other == layer).map(|(.., mean)| *mean))
-        };
-        std::iter::once(layer.to_string()).chain(shown.iter().map(value)).collect()
-    };
+    let mut hooks: Vec<HookPoint> =
+        shown.iter().flat_map(|comparison| comparison.hooks.iter().map(|of| of.hook)).collect();
+    hooks.sort_unstable();
+    hooks.dedup();
+    let head = head("hook point", shown.iter().map(|comparison| &comparison.kind));
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
-    Table::new(&head, layers.iter().map(row).collect())
+    [mean, above].map(|cell| {
+        let row = |hook: &HookPoint| {
+            let of = |comparison: &&Comparison| comparison.hooks.iter().find(|of| of.hook == *hook).copied();
+            let cells = shown.iter().map(|comparison| cell(of(comparison).map(|of| of.scores)));
+            std::iter::once(hook.to_string()).chain(cells).collect()
+        };
+        Table::new(&head, hooks.iter().map(row).collect())
+    })
+}
+
+/// Mean headline scores: a row for each group of units by density, a column for each explainer and scorer.
+fn densities(report: &Report) -> Table {
+    let mut bounds: Vec<[f64; 2]> = report
+        .densities
+        .iter()
+        .flat_map(|densities| densities.groups.iter().map(|group| [group.from, group.to]))
+        .collect();
+    bounds.sort_by(|a, b| a[0].total_cmp(&b[0]));
+    bounds.dedup();
+    let head = head("share of tokens above 0", report.densities.iter().map(|densities| &densities.kind));
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    let row = |&[from, to]: &[f64; 2]| {
+        let cells = report.densities.iter().map(|densities| {
+            let group = densities.groups.iter().find(|group| [group.from, group.to] == [from, to]);
+            mean(group.map(|group| group.scores))
+        });
+        std::iter::once(format!("{from:.4} to {to:.4}")).chain(cells).collect()
+    };
+    Table::new(&head, bounds.iter().map(row).collect())
+}
+
+/// A first column, and one for each kind of score.
+fn head<'a>(first: &str, kinds: impl Iterator<Item = &'a ScoreKind>) -> Vec<String> {
+    let named = kinds.map(|kind| format!("{} by {}", kind.explainer, kind.scorer));
+    std::iter::once(first.to_owned()).chain(named).collect()
+}
+
+fn mean(scores: Option<GroupScores>) -> String {
+    number(scores.map(|scores| scores.mean))
+}
+
+fn above(scores: Option<GroupScores>) -> String {
+    let shares = |GroupScores { above: [half, seven, eight], .. }| format!("{half:.3} {seven:.3} {eight:.3}");
+    scores.map_or_else(|| number(None), shares)
 }
 
 fn costs(calls: &[CallTotals]) -> Table {
@@ -132,9 +174,9 @@ fn costs(calls: &[CallTotals]) -> Table {
     Table::new(&head, calls.iter().map(row).collect())
 }
 
-fn units(units: &[ScoredUnit]) -> Table {
-    let row = |unit: &ScoredUnit| {
-        let density = format!("{:.4}", unit.density);
+fn units(units: &[Extreme]) -> Table {
+    let row = |unit: &Extreme| {
+        let density = unit.density.map_or_else(|| number(None), |density| format!("{density:.4}"));
         vec![unit.unit.to_string(), number(unit.value), density, shortened(&unit.text)]
     };
     Table::new(&["unit", "score", "density", "explanation"], units.iter().map(row).collect())
