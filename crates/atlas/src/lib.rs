@@ -20,6 +20,7 @@ mod stages;
 mod tables;
 pub mod testing;
 mod vocabulary;
+mod window_memory;
 
 pub use error::AtlasError;
 pub use excerpt::{Excerpt, ExcerptKind, INTERVALS, QUANTILES, Split};

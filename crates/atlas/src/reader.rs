@@ -17,6 +17,7 @@ use crate::record::{RelatedNeuron, TokenMean, UnitRecord, UnitStatistics};
 use crate::stages;
 use crate::tables::{self, Table};
 use crate::vocabulary::Vocabulary;
+use crate::window_memory::WindowMemory;
 
 /// An open atlas. It can be shared between threads; a unit's record takes a few milliseconds.
 pub struct Atlas {
@@ -24,6 +25,7 @@ pub struct Atlas {
     manifest: Manifest,
     vocabulary: Arc<Vocabulary>,
     database: Database,
+    windows: WindowMemory,
     units: Table,
     hooks: BTreeMap<HookPoint, HookTables>,
 }
@@ -85,6 +87,7 @@ impl Atlas {
             directory: directory.to_owned(),
             vocabulary: Arc::new(vocabulary),
             database: Database::open(&directory.join(files::DATABASE), write)?,
+            windows: WindowMemory::default(),
             units: tables::units::open(&directory.join(files::UNITS))?,
             hooks,
             manifest,
@@ -198,15 +201,16 @@ impl Atlas {
         let mut rows = tables::excerpts::read(&self.tables(unit)?.excerpts, unit.index)?;
         rows.retain(|row| wanted(row.split));
         let numbers: Vec<u32> = rows.iter().map(|row| row.window).collect();
-        let windows = self.database.windows(&numbers, self.manifest.run.context as usize)?;
+        let context = self.manifest.run.context as usize;
+        let windows = self.windows.get(&numbers, |missing| self.database.windows(missing, context))?;
         let excerpts = rows.into_iter().zip(windows).map(|(row, window)| Excerpt {
             kind: row.kind,
             rank: row.rank,
             split: row.split,
             window: row.window,
-            document: window.document,
+            document: window.document.clone(),
             offset: window.offset,
-            tokens: window.tokens,
+            tokens: window.tokens.clone(),
             activations: row.activations,
             max: row.max,
         });

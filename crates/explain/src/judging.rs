@@ -22,8 +22,8 @@ use crate::classification::logits::Choice;
 use crate::classification::{
     Example, NO_EXPLANATION, Source, Way, detection, fuzzing, intruder, logits, surprisal,
 };
+use crate::others::{self, OTHER_UNIT, Others};
 use crate::score::{ClassificationMeasures, Estimate, Judgement, RESAMPLES, Resampling, accuracy};
-use crate::simulating::another;
 use crate::tally::Tally;
 
 /// Units whose texts are asked about, and stored, together.
@@ -123,6 +123,8 @@ struct Work {
     unit: UnitId,
     material: Material,
     texts: Vec<(&'static str, String)>,
+    /// The other unit, where its explanation is among the texts.
+    other: Option<UnitId>,
     /// Tokens of the texts.
     tokens: u64,
 }
@@ -176,21 +178,25 @@ impl Judging<'_> {
         units: &[UnitId],
     ) -> Result<(Vec<Request>, usize), ExplainError> {
         let units = &units[..units.len().min(2)];
-        let works = self.works(explainer, units)?;
+        let others = Others::among(self.atlas, explainer, units, self.seed)?;
+        let works = self.works(explainer, units, &others)?;
         Ok((works.iter().flat_map(|work| self.requests(work)).collect(), units.len()))
     }
 
-    /// Scores the explanations by `explainer` of `units`. `progress` is told the number of units, block by block.
+    /// Scores the explanations by `explainer` of `units`, which are some of the `selected` ones, among which others are
+    /// chosen. `progress` is told the number of units, block by block.
     pub fn run(
         &self,
         explainer: &str,
+        selected: &[UnitId],
         units: &[UnitId],
         progress: &dyn Fn(usize),
     ) -> Result<JudgingRun, ExplainError> {
         let resampling = Resampling::new(RESAMPLES, MOST, self.seed);
+        let others = Others::among(self.atlas, explainer, selected, self.seed)?;
         let mut run = JudgingRun::default();
         for units in units.chunks(BLOCK) {
-            let works = self.works(explainer, units)?;
+            let works = self.works(explainer, units, &others)?;
             run.without_texts += units.len() - works.len();
             run.units += works.len();
             let requests: Vec<Request> = works.iter().flat_map(|work| self.requests(work)).collect();
@@ -219,7 +225,7 @@ impl Judging<'_> {
     }
 
     /// What is judged of those of `units` of which anything can be.
-    fn works(&self, explainer: &str, units: &[UnitId]) -> Result<Vec<Work>, ExplainError> {
+    fn works(&self, explainer: &str, units: &[UnitId], others: &Others) -> Result<Vec<Work>, ExplainError> {
         let mut works = Vec::with_capacity(units.len());
         let mut activations = ModelActivations::new(self.model, BATCH_TOKENS);
         for &unit in units {
@@ -228,16 +234,16 @@ impl Judging<'_> {
             };
             let Some(own) = text(unit)? else { continue };
             let mut texts = vec![("", own)];
+            let mut other = None;
             if self.baselines {
                 texts.push(("empty:", NO_EXPLANATION.to_owned()));
-                let explained = self.atlas.explained(unit.hook, explainer)?;
-                let other =
-                    another(unit, &explained).map(|index| text(UnitId { index, ..unit })).transpose()?;
-                texts.extend(other.flatten().map(|other| ("other-unit:", other)));
+                other = others.of(unit);
+                let of_other = other.map(text).transpose()?.flatten();
+                texts.extend(of_other.map(|text| (OTHER_UNIT, text)));
             }
             let (material, tokens) = self.material(unit, &mut activations)?;
             if !material.is_empty() {
-                works.push(Work { unit, material, texts, tokens });
+                works.push(Work { unit, material, texts, other, tokens });
             }
         }
         Ok(works)
@@ -343,11 +349,11 @@ impl Judging<'_> {
         for (place, (baseline, explanation)) in work.texts.iter().enumerate() {
             let own = &outcomes[place * each..(place + 1) * each];
             let scorer = format!("{baseline}{}", self.scorer());
+            let first = rows.len();
             let mut row = Rows { explainer, scorer: &scorer, split: self.split, work, to: &mut rows };
             match &work.material {
                 Material::Trials(trials) => {
                     row.accuracy(&intruder::judge(self.way(), trials, own), resampling);
-                    continue;
                 }
                 Material::Texts(examples) if self.task == Task::Surprisal => {
                     let judged = surprisal::judge(self.model, explanation, examples)?;
@@ -355,7 +361,10 @@ impl Judging<'_> {
                 }
                 material => row.samples(&self.judgements(work, own), material, resampling),
             }
-            if baseline.is_empty() {
+            if let Some(other) = work.other.filter(|_| *baseline == OTHER_UNIT) {
+                others::name_on(other, &mut rows[first..]);
+            }
+            if baseline.is_empty() && !matches!(work.material, Material::Trials(_)) {
                 self.constant(explainer, work, resampling, &mut rows);
             }
         }

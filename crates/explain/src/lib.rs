@@ -25,6 +25,7 @@ pub mod explaining_in_words;
 pub mod judging;
 pub mod lookup;
 pub mod neuron2graph;
+pub mod others;
 pub mod prompts;
 pub mod puzzles;
 pub mod revision;

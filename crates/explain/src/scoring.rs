@@ -12,9 +12,10 @@ use rayon::prelude::*;
 use crate::backoff::Backoff;
 use crate::explaining::Explainer;
 use crate::neuron2graph::Trie;
+use crate::others::{self, OTHER_UNIT, Others};
 use crate::sample::{EXCERPTS, Sample};
 use crate::score::{Calibration, RESAMPLES, Resampling, Scores};
-use crate::{ExplainError, Predictor, neuron2graph, rows, simulating};
+use crate::{ExplainError, Predictor, neuron2graph, rows};
 
 /// Units that are scored, and stored, together.
 const BLOCK: usize = 1024;
@@ -26,10 +27,20 @@ const TOGETHER: usize = 16;
 pub struct Scorer<'a> {
     atlas: &'a Atlas,
     split: Split,
+    seed: u64,
     resampling: Resampling,
+    baselines: bool,
+}
+
+/// What is to be scored of a unit.
+struct Task {
+    unit: UnitId,
+    /// Explainers, each with the other unit whose explanation is scored beside.
+    explainers: Vec<(Explainer, Option<UnitId>)>,
 }
 
 /// What scoring a unit gives.
+#[derive(Default)]
 struct Scored {
     scores: Vec<Score>,
     simulations: Vec<Simulation>,
@@ -38,69 +49,81 @@ struct Scored {
 impl<'a> Scorer<'a> {
     /// Scores on `split`, whose intervals are drawn with `seed`.
     pub fn new(atlas: &'a Atlas, split: Split, seed: u64) -> Self {
-        Self { atlas, split, resampling: Resampling::new(RESAMPLES, EXCERPTS, seed) }
+        let resampling = Resampling::new(RESAMPLES, EXCERPTS, seed);
+        Self { atlas, split, seed, resampling, baselines: false }
     }
 
-    /// Scores `explainer` on those of `units` that it has explained, and stores scores and simulations block by block;
-    /// units that are scored on this split already are left out unless `again`. `progress` is told the number of units.
+    /// Also scores beside each explanation that of another unit of the same hook point ([`OTHER_UNIT`]).
+    #[must_use]
+    pub fn with_baselines(self) -> Self {
+        Self { baselines: true, ..self }
+    }
+
+    /// Scores each of `explainers` on those of `units` that it has explained, and stores scores and simulations block by
+    /// block; units that are scored on this split already are left out unless `again`. `progress` is told the number of
+    /// units.
     pub fn run(
         &self,
-        explainer: Explainer,
+        explainers: &[Explainer],
         units: &[UnitId],
         again: bool,
         progress: &(dyn Fn(usize) + Sync),
     ) -> Result<(), ExplainError> {
-        let pending = self.pending(explainer, units, again)?;
-        for (units, pending) in units.chunks(BLOCK).zip(pending.chunks(BLOCK)) {
-            let units: Vec<(UnitId, bool)> = units.iter().copied().zip(pending.iter().copied()).collect();
+        let tasks = self.tasks(explainers, units, again)?;
+        for tasks in tasks.chunks(BLOCK) {
             // Neighbouring units share the row groups of the atlas: they stay on one thread.
-            let scored: Vec<Scored> = units
-                .par_chunks(TOGETHER)
-                .map(|units| {
-                    let pending = units.iter().filter(|(_, pending)| *pending);
-                    pending.filter_map(|(unit, _)| self.score_stored(explainer, *unit).transpose()).collect()
-                })
-                .collect::<Result<Vec<Vec<Scored>>, ExplainError>>()?
-                .into_iter()
-                .flatten()
-                .collect();
+            let scored = tasks.par_chunks(TOGETHER).map(|tasks| -> Result<Scored, ExplainError> {
+                let mut scored = Scored::default();
+                for task in tasks {
+                    self.score(task, &mut scored)?;
+                }
+                Ok(scored)
+            });
+            let scored: Vec<Scored> = scored.collect::<Result<_, _>>()?;
             let (mut scores, mut simulations) = (Vec::new(), Vec::new());
-            for unit in scored {
-                scores.extend(unit.scores);
-                simulations.extend(unit.simulations);
+            for units in scored {
+                scores.extend(units.scores);
+                simulations.extend(units.simulations);
             }
             self.atlas.put_scores(&scores, &simulations)?;
-            progress(units.len());
+            progress(tasks.len());
         }
         Ok(())
     }
 
-    /// Which of `units` are explained and have no scores on this split yet.
-    fn pending(
+    /// What of `units` is explained and has no scores on this split yet.
+    fn tasks(
         &self,
-        explainer: Explainer,
+        explainers: &[Explainer],
         units: &[UnitId],
         again: bool,
-    ) -> Result<Vec<bool>, ExplainError> {
-        let mut pending = Vec::with_capacity(units.len());
-        for units in units.chunk_by(|a, b| a.hook == b.hook) {
-            let explained = self.atlas.explained(units[0].hook, explainer.name())?;
-            let scored = if again {
-                BTreeSet::new()
-            } else {
-                self.atlas.scored(units[0].hook, explainer.name(), PREDICTION, self.split)?
-            };
-            let is_pending = |unit: &UnitId| explained.contains(&unit.index) && !scored.contains(&unit.index);
-            pending.extend(units.iter().map(is_pending));
+    ) -> Result<Vec<Task>, ExplainError> {
+        let mut tasks: Vec<Task> = units.iter().map(|&unit| Task { unit, explainers: Vec::new() }).collect();
+        let other_scorer = format!("{OTHER_UNIT}{PREDICTION}");
+        for &explainer in explainers {
+            let name = explainer.name();
+            let others = Others::among(self.atlas, name, units, self.seed)?;
+            for tasks in tasks.chunk_by_mut(|a, b| a.unit.hook == b.unit.hook) {
+                let hook = tasks[0].unit.hook;
+                let explained = self.atlas.explained(hook, name)?;
+                let scored = |scorer: &str| {
+                    if again {
+                        Ok(BTreeSet::new())
+                    } else {
+                        self.atlas.scored(hook, name, scorer, self.split)
+                    }
+                };
+                let (own, beside) = (scored(PREDICTION)?, scored(&other_scorer)?);
+                for task in tasks.iter_mut().filter(|task| explained.contains(&task.unit.index)) {
+                    let index = task.unit.index;
+                    let other = if self.baselines { others.of(task.unit) } else { None };
+                    if !own.contains(&index) || other.is_some() && !beside.contains(&index) {
+                        task.explainers.push((explainer, other));
+                    }
+                }
+            }
         }
-        Ok(pending)
-    }
-
-    fn score_stored(&self, explainer: Explainer, unit: UnitId) -> Result<Option<Scored>, ExplainError> {
-        match self.predictor(explainer, unit)? {
-            Some(predictor) => Ok(Some(self.score(explainer, unit, predictor.as_ref())?)),
-            None => Ok(None),
-        }
+        Ok(tasks)
     }
 
     /// The explanation of a unit that `explainer` has explained, as a function.
@@ -123,55 +146,52 @@ impl<'a> Scorer<'a> {
         Ok(Some(Box::new(patterns)))
     }
 
-    fn score(
-        &self,
-        explainer: Explainer,
-        unit: UnitId,
-        predictor: &dyn Predictor,
-    ) -> Result<Scored, ExplainError> {
-        let excerpts = self.atlas.excerpts_in(unit, &[self.split, Split::Calibration])?;
+    fn score(&self, task: &Task, scored: &mut Scored) -> Result<(), ExplainError> {
+        let Task { unit, explainers } = task;
+        if explainers.is_empty() {
+            return Ok(());
+        }
+        let excerpts = self.atlas.excerpts_in(*unit, &[self.split, Split::Calibration])?;
         let (calibrating, sample) =
             excerpts.into_iter().partition(|excerpt| excerpt.split == Split::Calibration);
         let (calibrating, sample) =
             (Sample::among(self.atlas, calibrating), Sample::among(self.atlas, sample));
-        let predictions = sample.predict(predictor);
-        let calibration = Calibration::linear(&calibrating.pair(&calibrating.predict(predictor)));
-        let maximum = self.atlas.profile(unit)?.0.max;
-        let scores = Scores::of(&sample.pair(&predictions), calibration.as_ref(), maximum, &self.resampling);
-        let simulations =
-            sample.excerpts.iter().zip(predictions).map(|((_, excerpt), activations)| Simulation {
-                unit,
+        let maximum = self.atlas.profile(*unit)?.0.max;
+        for &(explainer, other) in explainers {
+            let whose = rows::Scored {
+                unit: *unit,
+                explainer: explainer.name(),
+                scorer: PREDICTION,
+                split: self.split,
+            };
+            let Some(predictor) = self.predictor(explainer, *unit)? else { continue };
+            let predictions = sample.predict(predictor.as_ref());
+            let calibration =
+                Calibration::linear(&calibrating.pair(&calibrating.predict(predictor.as_ref())));
+            let pairs = sample.pair(&predictions);
+            let scores = Scores::of(&pairs, calibration.as_ref(), maximum, &self.resampling);
+            scored.scores.extend(rows::rows(whose, &sample, &scores));
+            let windows = sample.excerpts.iter().map(|(_, excerpt)| excerpt.window);
+            scored.simulations.extend(windows.zip(predictions).map(|(window, activations)| Simulation {
+                unit: *unit,
                 explainer: explainer.name().to_owned(),
                 scorer: PREDICTION.to_owned(),
-                window: excerpt.window,
+                window,
                 activations,
-            });
-        Ok(Scored {
-            simulations: simulations.collect(),
-            scores: rows::rows(
-                rows::Scored { unit, explainer: explainer.name(), scorer: PREDICTION, split: self.split },
-                &sample,
-                &scores,
-            ),
-        })
-    }
-
-    /// What a score has to beat: the correlation over top and random excerpts of a prediction by the explanation of
-    /// another unit of the same hook point, drawn by hash from `explained`, the indices of those that `explainer` has
-    /// explained. `None` where there is no other, or the correlation is undefined.
-    pub fn of_another_unit(
-        &self,
-        explainer: Explainer,
-        unit: UnitId,
-        explained: &BTreeSet<u32>,
-    ) -> Result<Option<f64>, ExplainError> {
-        let Some(index) = simulating::another(unit, explained) else { return Ok(None) };
-        let Some(predictor) = self.predictor(explainer, UnitId { index, ..unit })? else { return Ok(None) };
-        let sample = Sample::of(self.atlas, unit, self.split)?;
-        let predictions = sample.predict(predictor.as_ref());
-        let resampling = Resampling::new(0, 0, 0);
-        let scores = Scores::of(&sample.pair(&predictions), None, 0.0, &resampling);
-        Ok(scores.top_and_random.correlation.value)
+            }));
+            if let Some(other) = other
+                && let Some(predictor) = self.predictor(explainer, other)?
+            {
+                let predictions = sample.predict(predictor.as_ref());
+                let scores = Scores::of(&sample.pair(&predictions), None, maximum, &self.resampling);
+                let scorer = format!("{OTHER_UNIT}{PREDICTION}");
+                let whose = rows::Scored { scorer: &scorer, ..whose };
+                let mut rows = rows::uncalibrated_rows(whose, &sample, &scores);
+                others::name_on(other, &mut rows);
+                scored.scores.extend(rows);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -9,11 +9,11 @@
 //! - `density:0.001-0.1`: units that are above zero on that share of tokens
 //! - `@units.txt`: a file with one selector a line
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use glossator_atlas::{Atlas, ListQuery};
+use glossator_atlas::{Atlas, HookSummary, ListQuery};
 use glossator_model::{HookPattern, UnitId};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -52,7 +52,7 @@ impl Selector {
         for selector in selectors {
             let found = selector.kind.units(atlas)?;
             if found.is_empty() {
-                return Err(error(&selector.text, "the atlas has no such unit".to_owned()));
+                return Err(error(&selector.text, selector.kind.nothing(atlas)));
             }
             units.extend(found);
         }
@@ -106,6 +106,16 @@ fn range(text: &str) -> Option<(u32, u32)> {
 }
 
 impl Kind {
+    /// Why nothing in an atlas is selected.
+    fn nothing(&self, atlas: &Atlas) -> String {
+        let Self::Hooks { pattern, .. } = self else { return "the atlas has no such unit".to_owned() };
+        let matching = atlas.hooks().iter().filter(|hook| pattern.matches(hook.hook));
+        let Some(most) = matching.clone().map(|hook| hook.units).max() else {
+            return format!("the atlas does not record it; it records {}", names(atlas.hooks().iter()));
+        };
+        format!("{} has units 0 to {}", names(matching), most.saturating_sub(1))
+    }
+
     fn units(&self, atlas: &Atlas) -> Result<Vec<UnitId>, ExplainError> {
         Ok(match self {
             Self::All => (0..atlas.unit_count()).filter_map(|rank| atlas.unit_at(rank)).collect(),
@@ -134,6 +144,32 @@ impl Kind {
             }
         })
     }
+}
+
+/// Hook points as patterns, those of neighbouring layers together: `blocks.0-29.mlp.hook_post`.
+fn names<'a>(hooks: impl Iterator<Item = &'a HookSummary>) -> String {
+    let mut sites: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
+    let mut names = Vec::new();
+    for hook in hooks {
+        let name = hook.hook.to_string();
+        let Some((layer, site)) = hook.hook.layer().zip(name.splitn(3, '.').nth(2)) else {
+            names.push(name);
+            continue;
+        };
+        let ranges = sites.entry(site.to_owned()).or_default();
+        match ranges.last_mut() {
+            Some((_, last)) if *last + 1 == layer => *last = layer,
+            _ => ranges.push((layer, layer)),
+        }
+    }
+    for (site, ranges) in sites {
+        let range = |(first, last): (usize, usize)| {
+            if first == last { first.to_string() } else { format!("{first}-{last}") }
+        };
+        let layers: Vec<String> = ranges.into_iter().map(range).collect();
+        names.push(format!("blocks.{}.{site}", layers.join(",")));
+    }
+    names.join(", ")
 }
 
 /// The units with the smallest hashes: a larger count adds to a smaller one.

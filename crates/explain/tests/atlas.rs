@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use glossator_atlas::testing::write_synthetic;
-use glossator_atlas::{Atlas, Excerpt, Explanation, Score, Split};
+use glossator_atlas::{Atlas, Excerpt, Explanation, HEADLINE, ListQuery, PREDICTION, Score, Split};
+use glossator_explain::Selector;
 use glossator_explain::explaining::{self, Explainer};
 use glossator_explain::neuron2graph::{self, EXAMPLES, Padding, Trie};
+use glossator_explain::others::OTHER_UNIT;
 use glossator_explain::sample::EXCERPTS;
 use glossator_explain::scoring::Scorer;
-use glossator_explain::{Predictor, Selector};
 use glossator_model::UnitId;
 
 const UNITS: u32 = 40;
@@ -65,6 +66,11 @@ fn wrong_selectors_say_why() {
     for nothing in ["blocks.7.mlp.hook_post", "blocks.0.mlp.hook_post:500", "density:2-3", "@/nowhere"] {
         assert!(Selector::union(&[nothing.parse().unwrap()], &atlas).is_err(), "{nothing}");
     }
+    let said = |text: &str| Selector::union(&[text.parse().unwrap()], &atlas).unwrap_err().to_string();
+    let message = said("blocks.7.mlp.hook_post:3");
+    assert!(message.contains("does not record it; it records blocks.0-1.mlp.hook_post"), "{message}");
+    let message = said("blocks.*.mlp.hook_post:500");
+    assert!(message.contains("blocks.0-1.mlp.hook_post has units 0 to 39"), "{message}");
 }
 
 fn strip_time(explanations: Vec<Explanation>) -> Vec<Explanation> {
@@ -83,7 +89,7 @@ fn lookup_explains_and_scores_every_unit() {
     let units = all(&atlas);
     let done = explaining::done(&atlas, Explainer::Lookup, &units).unwrap();
     explaining::by_lookup(&atlas, &units, &done, &|_| {}).unwrap();
-    Scorer::new(&atlas, Split::Test, 0).run(Explainer::Lookup, &units, false, &|_| {}).unwrap();
+    Scorer::new(&atlas, Split::Test, 0).run(&[Explainer::Lookup], &units, false, &|_| {}).unwrap();
     for &unit in &units {
         let scores = atlas.scores(unit).unwrap();
         assert_eq!(scores.len(), 18, "six metrics on three samples");
@@ -111,7 +117,7 @@ fn a_run_in_two_halves_stores_the_same() {
     let run = |atlas: &Atlas, units: &[UnitId]| {
         let done = explaining::done(atlas, Explainer::Lookup, units).unwrap();
         explaining::by_lookup(atlas, units, &done, &|_| {}).unwrap();
-        Scorer::new(atlas, Split::Test, 5).run(Explainer::Lookup, units, false, &|_| {}).unwrap();
+        Scorer::new(atlas, Split::Test, 5).run(&[Explainer::Lookup], units, false, &|_| {}).unwrap();
     };
     run(&whole, &units);
     run(&halves, &units[..31]);
@@ -132,7 +138,7 @@ fn scores_on_another_split_are_added() {
     let units = all(&atlas)[..3].to_vec();
     explaining::by_lookup(&atlas, &units, &[false; 3], &|_| {}).unwrap();
     for split in [Split::Test, Split::Valid] {
-        Scorer::new(&atlas, split, 0).run(Explainer::Lookup, &units, false, &|_| {}).unwrap();
+        Scorer::new(&atlas, split, 0).run(&[Explainer::Lookup], &units, false, &|_| {}).unwrap();
     }
     assert_eq!(atlas.scores(units[0]).unwrap().len(), 36);
 }
@@ -152,7 +158,7 @@ fn the_empty_explanation_has_no_score() {
         seconds: None,
     };
     atlas.put_explanations(&[explanation]).unwrap();
-    Scorer::new(&atlas, Split::Test, 0).run(Explainer::Neuron2Graph, &[unit], false, &|_| {}).unwrap();
+    Scorer::new(&atlas, Split::Test, 0).run(&[Explainer::Neuron2Graph], &[unit], false, &|_| {}).unwrap();
     let scores = atlas.scores(unit).unwrap();
     for sample in ["top_and_random", "top_only"] {
         let score = find(&scores, "n2g", "correlation", sample);
@@ -183,9 +189,8 @@ fn without_patterns_backoff_is_lookup() {
     };
     atlas.put_explanations(&[nothing]).unwrap();
     assert_eq!(explaining::by_backoff(&atlas, &units, &[false; 2], &|_| {}).unwrap(), 1, "one has no n2g");
-    for explainer in [Explainer::Lookup, Explainer::Backoff] {
-        Scorer::new(&atlas, Split::Test, 0).run(explainer, &units, false, &|_| {}).unwrap();
-    }
+    let explainers = [Explainer::Lookup, Explainer::Backoff];
+    Scorer::new(&atlas, Split::Test, 0).run(&explainers, &units, false, &|_| {}).unwrap();
     let predicted = |explainer: &str| -> Vec<Vec<f32>> {
         let simulations = atlas.simulations(units[0], explainer).unwrap();
         simulations.into_iter().map(|simulation| simulation.activations).collect()
@@ -225,17 +230,32 @@ fn explainers_see_no_scoring_excerpt() {
 }
 
 #[test]
-fn the_explanation_of_another_unit_scores_low() {
+fn the_explanation_of_another_unit_scores_low_and_is_named() {
     let (_directory, atlas) = atlas();
     let units = all(&atlas);
     explaining::by_lookup(&atlas, &units, &vec![false; units.len()], &|_| {}).unwrap();
-    let scorer = Scorer::new(&atlas, Split::Test, 0);
-    let other = |unit: &UnitId| {
-        let explained = atlas.explained(unit.hook, "lookup").unwrap();
-        scorer.of_another_unit(Explainer::Lookup, *unit, &explained).unwrap()
+    let scorer = Scorer::new(&atlas, Split::Test, 0).with_baselines();
+    // A run over some units first, as if another had been killed: the choice is among those that are selected.
+    scorer.run(&[Explainer::Lookup], &units[..10], false, &|_| {}).unwrap();
+    let stored = |unit: UnitId| -> Score {
+        let mut scores = atlas.scores(unit).unwrap();
+        scores.retain(|score| {
+            let headline = (score.metric.as_str(), score.sample.as_str()) == HEADLINE;
+            headline && score.scorer == format!("{OTHER_UNIT}{PREDICTION}")
+        });
+        assert_eq!(scores.len(), 1, "{unit}");
+        scores.remove(0)
     };
-    let others: Vec<f64> = units.iter().filter_map(other).collect();
+    let first = stored(units[4]);
+    let other = first.remark.as_deref().unwrap().strip_prefix("the explanation of ").unwrap();
+    let other: UnitId = other.split(';').next().unwrap().parse().unwrap();
+    assert!(other != units[4] && units[..10].contains(&other));
+    scorer.run(&[Explainer::Lookup], &units, false, &|_| {}).unwrap();
+    assert_eq!(stored(units[4]), first, "what is scored stays");
+    let others: Vec<f64> = units.iter().filter_map(|unit| stored(*unit).value).collect();
     assert!(others.len() > 60);
     assert!(others.iter().sum::<f64>() / (others.len() as f64) < 0.3, "{others:?}");
-    assert!(atlas.token_means(units[0]).unwrap().predict(&[0, 1])[0] > 4.0);
+    let headline = atlas.list(&ListQuery { limit: 1000, ..ListQuery::default() }).unwrap();
+    let headlines = headline.units.iter().flat_map(|unit| &unit.explanations);
+    assert!(headlines.filter_map(|one| one.score.as_ref()).all(|score| score.scorer == PREDICTION));
 }

@@ -183,7 +183,7 @@ fn detection_is_stored_beside_its_baselines() {
         let all = units(&atlas);
         let pending = judging.pending("lookup", &all, false).unwrap();
         assert_eq!(pending, all);
-        let run = judging.run("lookup", &pending, &|_| {}).unwrap();
+        let run = judging.run("lookup", &pending, &pending, &|_| {}).unwrap();
         assert_eq!((run.units, run.without_texts), (all.len(), 0));
         assert!(run.failures["refused"] > 0, "{:?}", run.failures);
         assert!(judging.pending("lookup", &all, false).unwrap().is_empty(), "what is scored is done");
@@ -229,7 +229,7 @@ fn a_run_in_two_halves_stores_the_same() {
                 let (client, pool) = (Scripted::client(true), Pool::read(atlas, 0).unwrap());
                 let judging = judging(atlas, &model, &client, &pool, task);
                 let pending = judging.pending("lookup", part, false).unwrap();
-                judging.run("lookup", &pending, &|_| {}).unwrap();
+                judging.run("lookup", &all, &pending, &|_| {}).unwrap();
             }
         }
     }
@@ -248,7 +248,7 @@ fn surprisal_asks_nobody() {
     let client = Scripted::client(true);
     let judging = Judging { client: None, ..judging(&atlas, &model, &client, &pool, Task::Surprisal) };
     let unit = units(&atlas)[5];
-    judging.run("lookup", &[unit], &|_| {}).unwrap();
+    judging.run("lookup", &[unit], &[unit], &|_| {}).unwrap();
     let scorer = format!("surprisal@{}", model.name());
     let scores = atlas.scores(unit).unwrap();
     assert!(find(&scores, &scorer, "auroc").value.is_some());

@@ -157,6 +157,18 @@ impl Run {
     }
 
     fn score(&self, atlas: &Atlas, simulator: Simulator, explainer: &str, units: &[UnitId]) {
+        self.score_first(units.len(), atlas, simulator, explainer, units);
+    }
+
+    /// Scores the first few of the selected `units`, as a run does that is killed then.
+    fn score_first(
+        &self,
+        count: usize,
+        atlas: &Atlas,
+        simulator: Simulator,
+        explainer: &str,
+        units: &[UnitId],
+    ) {
         let simulating = Simulating {
             atlas,
             client: &self.client,
@@ -168,7 +180,8 @@ impl Run {
             baselines: true,
             watch: &|_| {},
         };
-        let pending = simulating.pending(explainer, units, false).unwrap();
+        let mut pending = simulating.pending(explainer, units, false).unwrap();
+        pending[count..].fill(false);
         simulating.run(explainer, units, &pending, &|_| {}).unwrap();
     }
 }
@@ -237,15 +250,16 @@ fn a_run_in_parts_stores_the_same() {
     let units = all(&whole);
     let run = Run::new(Scripted::new());
     for method in [Method::MaxActivating, Method::Senses] {
-        let score =
-            |atlas: &Atlas, units| run.score(atlas, Simulator::Grades, &method.explainer(MODEL), units);
+        let score = |atlas: &Atlas, count| {
+            run.score_first(count, atlas, Simulator::Grades, &method.explainer(MODEL), &units);
+        };
         run.explain(&whole, method, 3, &units);
-        score(&whole, &units);
-        // Another unit's explanation is drawn from those that there are: all are made before any is scored.
+        score(&whole, units.len());
+        // Another unit's explanation is chosen among those that there are: all are made before any is scored.
         for end in [3, 17, 24] {
             run.explain(&parts, method, 3, &units[..end]);
         }
-        [5, 9, 24].iter().for_each(|&end| score(&parts, &units[..end]));
+        [5, 9, 24].iter().for_each(|&end| score(&parts, end));
     }
     assert_eq!(stored(&whole, &units), stored(&parts, &units));
 }

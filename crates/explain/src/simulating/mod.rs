@@ -14,12 +14,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use glossator_atlas::{Atlas, Calls, HEADLINE, Score, Simulation, Split};
 use glossator_llm::{Client, Request};
 use glossator_model::UnitId;
-use xxhash_rust::xxh3::xxh3_64;
 
 pub use simulations::{Simulated, Simulations, Watch};
 use task::{Part, Task, Text, of_sense, remark};
 
 use crate::ExplainError;
+use crate::others::{self, OTHER_UNIT, Others};
 use crate::prompts::Prompts;
 use crate::rows::Scored;
 use crate::sample::{EXCERPTS, Sample};
@@ -102,7 +102,8 @@ impl Simulating<'_> {
         let simulations = Simulations::new(self.client, self.prompts, self.simulator, self.watch);
         let units: Vec<UnitId> = units.iter().copied().take(ESTIMATED).collect();
         let mut requests = Vec::new();
-        for task in self.tasks(explainer, &units)? {
+        let others = Others::among(self.atlas, explainer, &units, self.seed)?;
+        for task in self.tasks(explainer, &units, &others)? {
             for (text, sample) in task.questions() {
                 requests.extend(simulations.requests(self.atlas, text, sample)?);
             }
@@ -122,11 +123,12 @@ impl Simulating<'_> {
         self.simulator.check(self.client)?;
         let simulations = Simulations::new(self.client, self.prompts, self.simulator, self.watch);
         let resampling = Resampling::new(RESAMPLES, EXCERPTS, self.seed);
+        let others = Others::among(self.atlas, explainer, units, self.seed)?;
         let mut run = SimulationRun::default();
         for (units, pending) in units.chunks(BLOCK).zip(pending.chunks(BLOCK)) {
             let wanted = units.iter().zip(pending).filter(|(_, pending)| **pending);
             let wanted: Vec<UnitId> = wanted.map(|(unit, _)| *unit).collect();
-            let tasks = self.tasks(explainer, &wanted)?;
+            let tasks = self.tasks(explainer, &wanted, &others)?;
             let questions: Vec<(&str, &Sample)> = tasks.iter().flat_map(Task::questions).collect();
             let mut simulated = simulations.run(self.atlas, &questions)?.into_iter();
             let (mut scores, mut stored, mut calls) = (Vec::new(), Vec::new(), Vec::new());
@@ -153,7 +155,7 @@ impl Simulating<'_> {
         Ok(run)
     }
 
-    fn tasks(&self, explainer: &str, units: &[UnitId]) -> Result<Vec<Task>, ExplainError> {
+    fn tasks(&self, explainer: &str, units: &[UnitId], others: &Others) -> Result<Vec<Task>, ExplainError> {
         let mut tasks = Vec::with_capacity(units.len());
         for &unit in units {
             let stored = |unit: UnitId| self.atlas.explanation(unit, explainer);
@@ -161,12 +163,11 @@ impl Simulating<'_> {
             let sample = Sample::of(self.atlas, unit, self.split)?;
             let mut texts = vec![Text { text: own.text.clone(), part: Part::Explanation }];
             if self.baselines {
-                texts.push(Text { text: EMPTY.to_owned(), part: Part::Baseline("empty:") });
-                let explained = self.atlas.explained(unit.hook, explainer)?;
-                if let Some(index) = another(unit, &explained)
-                    && let Some(other) = stored(UnitId { index, ..unit })?
+                texts.push(Text { text: EMPTY.to_owned(), part: Part::Empty });
+                if let Some(unit) = others.of(unit)
+                    && let Some(other) = stored(unit)?
                 {
-                    texts.push(Text { text: other.text, part: Part::Baseline("other-unit:") });
+                    texts.push(Text { text: other.text, part: Part::OtherUnit(unit) });
                 }
             }
             let senses = assigning::senses(self.atlas, &own, &sample)?.into_iter().enumerate();
@@ -193,8 +194,9 @@ impl Simulating<'_> {
             let asked = text.sample(&task.sample);
             let (sample, activations) = task.answered(asked, of_text);
             let scorer = match text.part {
-                Part::Baseline(which) => format!("{which}{}", self.scorer()),
-                _ => self.scorer(),
+                Part::Empty => format!("empty:{}", self.scorer()),
+                Part::OtherUnit(_) => format!("{OTHER_UNIT}{}", self.scorer()),
+                Part::Explanation | Part::Sense(..) => self.scorer(),
             };
             let scored = Scored { unit: task.unit, explainer, scorer: &scorer, split: self.split };
             let calibrating = match (&task.calibrating, &text.part) {
@@ -205,6 +207,9 @@ impl Simulating<'_> {
             };
             let mut rows = task.rows(scored, &sample, &activations, calibrating, resampling);
             remark(asked, &sample, noted.as_deref(), &mut rows);
+            if let Part::OtherUnit(other) = &text.part {
+                others::name_on(*other, &mut rows);
+            }
             if let Part::Sense(number, _) = &text.part {
                 rows.retain(|row| (row.metric.as_str(), row.sample.as_str()) == HEADLINE);
                 rows.iter_mut().for_each(|row| of_sense(row, *number, asked));
@@ -223,11 +228,4 @@ impl Simulating<'_> {
         }
         (scores, simulations)
     }
-}
-
-/// Another unit of the same hook point, drawn by hash from those that are explained.
-pub(crate) fn another(unit: UnitId, explained: &BTreeSet<u32>) -> Option<u32> {
-    let others: Vec<u32> = explained.iter().copied().filter(|index| *index != unit.index).collect();
-    let place = xxh3_64(&unit.index.to_le_bytes()) % others.len().max(1) as u64;
-    others.get(place as usize).copied()
 }

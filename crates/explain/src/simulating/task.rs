@@ -28,8 +28,10 @@ pub(super) struct Text {
 pub(super) enum Part {
     /// The explanation.
     Explanation,
-    /// What it has to beat, and what the name of its scorer begins with.
-    Baseline(&'static str),
+    /// No explanation, which it has to beat.
+    Empty,
+    /// This unit's explanation, which it has to beat.
+    OtherUnit(UnitId),
     /// One of several senses by its number from 1, and the excerpts that score it.
     Sense(usize, Sample),
 }

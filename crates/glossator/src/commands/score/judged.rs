@@ -139,7 +139,7 @@ impl Score {
             }
             let bar = output::progress(pending.len() as u64, "units");
             bar.set_message(task.name());
-            let run = judging.run(explainer, &pending, &|units| bar.inc(units as u64));
+            let run = judging.run(explainer, units, &pending, &|units| bar.inc(units as u64));
             bar.finish();
             let run = run?;
             output::note(&format!(

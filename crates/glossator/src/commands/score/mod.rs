@@ -7,7 +7,7 @@ mod summary;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use clap::Args;
 use glossator_atlas::{Atlas, PREDICTION, Split};
 use glossator_explain::Selector;
@@ -58,7 +58,8 @@ pub(crate) struct Score {
     /// Score units again that are scored on this split already
     #[arg(long)]
     again: bool,
-    /// Also score the explanations of other units of the same hook point, and with --simulator an empty explanation
+    /// Also score, beside each explanation, that of another of the units at its hook point, drawn by hash with --seed; and with a
+    /// language model an empty explanation
     #[arg(long)]
     baseline: bool,
     /// Let a language model predict activations from the explanations: grades (all tokens at once), one-at-a-time, json
@@ -173,20 +174,21 @@ impl Score {
 
     /// Scores explanations by what they predict themselves.
     fn predict(&self, atlas: &Atlas, explainers: &[String], units: &[UnitId]) -> anyhow::Result<Vec<Source>> {
-        let scorer = Scorer::new(atlas, self.split, self.seed);
-        let mut sources = Vec::new();
-        for name in explainers {
-            ensure!(
-                !name.starts_with(PREFIX),
-                "{name} is in words and predicts nothing by itself: add --simulator grades (or json)"
-            );
-            let explainer: Explainer = name.parse()?;
-            let bar = output::progress(units.len() as u64, "units");
-            bar.set_message(explainer.name());
-            scorer.run(explainer, units, self.again, &|units| bar.inc(units as u64))?;
-            bar.finish();
-            sources.push(Source { explainer: name.clone(), scorer: PREDICTION.to_owned() });
+        let mut scorer = Scorer::new(atlas, self.split, self.seed);
+        if self.baseline {
+            scorer = scorer.with_baselines();
         }
-        Ok(sources)
+        if let Some(name) = explainers.iter().find(|name| name.starts_with(PREFIX)) {
+            bail!("{name} is in words and predicts nothing by itself: add --simulator grades (or json)");
+        }
+        let predictors: Vec<Explainer> = explainers
+            .iter()
+            .map(|name| name.parse())
+            .collect::<Result<_, glossator_explain::ExplainError>>()?;
+        let bar = output::progress(units.len() as u64, "units");
+        scorer.run(&predictors, units, self.again, &|units| bar.inc(units as u64))?;
+        bar.finish();
+        let source = |name: &String| Source { explainer: name.clone(), scorer: PREDICTION.to_owned() };
+        Ok(explainers.iter().map(source).collect())
     }
 }

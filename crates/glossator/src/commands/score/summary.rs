@@ -1,11 +1,10 @@
 //! What `glossator score` prints: mean scores by hook point, explainer and scorer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use glossator_atlas::{Atlas, PREDICTION};
-use glossator_explain::explaining::Explainer;
-use glossator_explain::scoring::Scorer;
+use glossator_explain::others::OTHER_UNIT;
 use glossator_model::{HookPoint, UnitId};
 use serde::Serialize;
 
@@ -49,22 +48,23 @@ impl Score {
         for units in units.chunk_by(|a, b| a.hook == b.hook) {
             let hook = units[0].hook;
             for (place, source) in sources.iter().enumerate() {
-                let values = |metric: &str, sample: &str| {
-                    let Source { explainer, scorer } = source;
+                let Source { explainer, scorer } = source;
+                let values = |scorer: &str, metric: &str, sample: &str| {
                     atlas.score_values(hook, explainer, scorer, metric, sample, self.split)
                 };
-                let headline = values("correlation", "top_and_random")?;
                 let columns = [
-                    values("correlation", "random_only")?,
-                    values("correlation", "top_only")?,
-                    values("f1", "top_and_random")?,
+                    values(scorer, "correlation", "top_and_random")?,
+                    values(scorer, "correlation", "random_only")?,
+                    values(scorer, "correlation", "top_only")?,
+                    values(scorer, "f1", "top_and_random")?,
+                    if self.baseline {
+                        values(&format!("{OTHER_UNIT}{scorer}"), "correlation", "top_and_random")?
+                    } else {
+                        BTreeMap::new()
+                    },
                 ];
-                let scored = |unit: &&UnitId| headline.contains_key(&unit.index);
-                let units: Vec<UnitId> = units.iter().filter(scored).copied().collect();
-                let others = self.of_others(atlas, source, &units)?;
-                for (unit, other) in units.iter().zip(others) {
-                    let at = |values: &BTreeMap<u32, Option<f64>>| values.get(&unit.index).copied().flatten();
-                    let values = [at(&headline), at(&columns[0]), at(&columns[1]), at(&columns[2]), other];
+                for unit in units.iter().filter(|unit| columns[0].contains_key(&unit.index)) {
+                    let values = columns.each_ref().map(|values| values.get(&unit.index).copied().flatten());
                     for hook in [Some(hook), None] {
                         let (units, columns) = groups.entry((hook, place)).or_default();
                         *units += 1;
@@ -88,35 +88,6 @@ impl Score {
         let mut lines: Vec<Line> = groups.into_iter().map(line).collect();
         lines.sort_by_key(|line| (line.hook.is_none(), line.hook));
         Ok(lines)
-    }
-
-    /// With `--baseline`, how well other units' explanations do on units of one hook point: as stored where a language
-    /// model predicts, which is not asked again for a summary.
-    fn of_others(
-        &self,
-        atlas: &Atlas,
-        source: &Source,
-        units: &[UnitId],
-    ) -> anyhow::Result<Vec<Option<f64>>> {
-        let Some(first) = units.first().filter(|_| self.baseline) else { return Ok(vec![None; units.len()]) };
-        let Source { explainer, scorer } = source;
-        if scorer != PREDICTION {
-            let scorer = format!("other-unit:{scorer}");
-            let values = atlas.score_values(
-                first.hook,
-                explainer,
-                &scorer,
-                "correlation",
-                "top_and_random",
-                self.split,
-            )?;
-            return Ok(units.iter().map(|unit| values.get(&unit.index).copied().flatten()).collect());
-        }
-        let explained: BTreeSet<u32> = atlas.explained(first.hook, explainer)?;
-        let explainer: Explainer = explainer.parse()?;
-        let scorer = Scorer::new(atlas, self.split, self.seed);
-        let others = units.iter().map(|unit| scorer.of_another_unit(explainer, *unit, &explained));
-        Ok(others.collect::<Result<_, _>>()?)
     }
 }
 
