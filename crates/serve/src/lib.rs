@@ -11,6 +11,7 @@ mod guard;
 mod library;
 mod page;
 mod random;
+mod revision;
 mod routes;
 mod server;
 mod unit;

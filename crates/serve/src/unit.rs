@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::document::{ScoreDocument, UnitName};
 use crate::error::ServeError;
+use crate::revision::RevisionDocument;
 
 /// A unit with its evidence, texts borrowed from the atlas.
 #[derive(Serialize)]
@@ -34,6 +35,7 @@ struct ExplanationDocument<'a> {
     explainer: &'a str,
     text: &'a str,
     scores: Vec<ScoreDocument>,
+    revision: Option<RevisionDocument>,
 }
 
 #[derive(Serialize)]
@@ -198,6 +200,7 @@ impl UnitEvidence {
             explainer: &explanation.explainer,
             text: &explanation.text,
             scores: scores.cloned().map(ScoreDocument::from).collect(),
+            revision: RevisionDocument::of(explanation),
         }
     }
 

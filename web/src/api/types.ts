@@ -101,6 +101,41 @@ export interface Explanation {
   explainer: string;
   text: string;
   scores: Score[];
+  /** How it came to be, where it was revised by test sentences. */
+  revision: Revision | null;
+}
+
+/** Rounds of test sentences; scores are correlations over top and random excerpts. */
+export interface Revision {
+  initial: string;
+  initial_valid: number | null;
+  rounds: Round[];
+  /** The round whose explanation is kept, from 0; `null` where the first explanation stays. */
+  kept: number | null;
+  initial_test: number | null;
+  kept_test: number | null;
+}
+
+export interface Round {
+  /** The explanation that was tested. */
+  tested: string;
+  sentences: TestSentence[];
+  revised: string | null;
+  /** The revised explanation's score on the valid split, on which the kept round is chosen. */
+  valid: number | null;
+  /** Why the round brought nothing. */
+  failure: string | null;
+}
+
+export interface TestSentence {
+  text: string;
+  /** Whether the explanation says that the unit fires on it. */
+  expected: boolean;
+  /** The largest activation as a share of the unit's maximum, and the token on which it is. */
+  share: number;
+  token: string;
+  /** Whether the unit fires: at least half of its maximum. */
+  fires: boolean;
 }
 
 export type Split = "train" | "calibration" | "valid" | "test";

@@ -65,8 +65,9 @@ const words = (name: string) => name.replace(/_/g, " ");
 export function explainerTitle(name: string): string {
   const at = name.indexOf("@");
   if (at < 0) return explainers[name] ?? name;
-  const method = name.slice(0, at);
-  return `${explainers[method] ?? method} (${name.slice(at + 1)})`;
+  const [method = "", ...how] = name.slice(0, at).split("+");
+  const revised = how.includes("revised") ? ", revised" : "";
+  return `${explainers[method] ?? method}${revised} (${name.slice(at + 1)})`;
 }
 export const metricTitle = (name: string): string => metrics[name] ?? words(name);
 export const sampleTitle = (name: string): string => samples[name] ?? words(name);

@@ -41,6 +41,28 @@ describe("explanations in words", () => {
     }
   });
 
+  it("shows how an explanation was revised, round by round, as text", async () => {
+    await page.goto(`${server.url}#/unit/blocks.1.mlp.hook_post/1`);
+    const revised = page.locator(".explanation", { hasText: "Words, from marked excerpts, revised (made-up)" });
+    await revised.getByText("Revised in 2 rounds").click();
+    assert.match(await revised.locator("summary").innerText(), /test score 0\.20 before, 0\.60 after/);
+    const first = revised.getByRole("table", { name: /Round 1: 1 of 2 sentences as the explanation says/ });
+    const rows = await first.locator("tbody tr").allInnerTexts();
+    assert.deepEqual(
+      rows.map((row) => row.split("\t").map((cell) => cell.trim())),
+      [
+        ["the cat sat <b>there</b>", "fires", "fires", "90.0 %", "cat"],
+        ["no cat", "silent", "fires, unexpected", "75.0 %", "cat"],
+      ],
+    );
+    assert.equal(await revised.getByRole("table").count(), 2);
+    const said = await revised.locator(".text").allInnerTexts();
+    assert.match(said[1] ?? "", /Revised the word cat anywhere valid score 0\.50, kept/);
+    assert.match(said[2] ?? "", /the answer is cut off/);
+    await page.goto(`${server.url}${unit}`);
+    await page.waitForSelector(".explanation");
+  });
+
   it("lists all scores by scorer, baselines too", async () => {
     await page.getByText("All scores").click();
     const scorers = await page.locator(".explanations table td:nth-of-type(1)").allInnerTexts();

@@ -47,7 +47,7 @@ pub fn explain_synthetic(directory: &Path, units: u32) -> Result<(), AtlasError>
 }
 
 /// Explains unit 0 of every hook point in words as well, as if two simulators had scored that and one had another unit's
-/// explanation scored beside it.
+/// explanation scored beside it; and unit 1 by a revised explanation with the log of two rounds, of which one failed.
 pub fn explain_synthetic_in_words(directory: &Path) -> Result<(), AtlasError> {
     let atlas = Atlas::open_writable(directory)?;
     let explainer = "llm:max-act@made-up";
@@ -75,9 +75,30 @@ pub fn explain_synthetic_in_words(directory: &Path) -> Result<(), AtlasError> {
                 simulations.extend(all.map(|one| Simulation { scorer: scorer.to_owned(), ..one }));
             }
         }
+        atlas.put_explanations(&[revised(UnitId { hook: hook.hook, index: 1 })])?;
         atlas.put_scores(&scores, &simulations)?;
     }
     Ok(())
+}
+
+/// An explanation with the log of its revision.
+fn revised(unit: UnitId) -> Explanation {
+    let sentence = |text: &str, expected: bool, share: f64| {
+        let fires = share >= 0.5;
+        json!({"text": text, "expected": expected, "share": share, "token": " cat", "fires": fires})
+    };
+    let text = "the word cat anywhere";
+    let rounds = json!([
+        {"tested": "the cat", "revised": text, "valid": 0.5, "failure": null,
+         "sentences": [sentence("the cat sat <b>there</b>", true, 0.9), sentence("no cat", false, 0.75)]},
+        {"tested": text, "sentences": [sentence("a cat", true, 1.0)], "revised": null, "valid": null,
+         "failure": "the answer is cut off"},
+    ]);
+    let body = json!({"revision": {
+        "initial": "the cat", "initial_valid": 0.25, "rounds": rounds, "kept": 0, "initial_test": 0.2, "kept_test": 0.6,
+    }});
+    let explainer = "llm:max-act+revised@made-up".to_owned();
+    Explanation { unit, explainer, text: text.to_owned(), body, seconds: None }
 }
 
 fn preferred(unit: UnitId) -> u32 {
