@@ -1,24 +1,21 @@
 //! What can go wrong between an atlas and another program's files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use glossator_atlas::AtlasError;
+use glossator_model::ModelError;
+use parquet::errors::ParquetError;
 
 /// An error while exporting or importing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExchangeError {
-    /// The atlas could not be read or written.
+    /// The atlas, or a file of an export, could not be read or written.
     #[error(transparent)]
     Atlas(#[from] AtlasError),
-    /// A file could not be read or written.
-    #[error("cannot access {path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: std::io::Error,
-    },
+    /// The subject model could not be read.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// A file does not hold what its format demands.
     #[error("{path}: {message}")]
     Invalid {
@@ -26,14 +23,6 @@ pub enum ExchangeError {
         path: PathBuf,
         /// What is wrong, with the field.
         message: String,
-    },
-    /// A table could not be written.
-    #[error("{path}: {source}")]
-    Parquet {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: parquet::errors::ParquetError,
     },
     /// The directory holds something else.
     #[error("{path} is not empty: name a new directory")]
@@ -58,7 +47,19 @@ pub enum ExchangeError {
 
 impl ExchangeError {
     /// A file with something wrong in it.
-    pub(crate) fn invalid(path: &std::path::Path, message: impl Into<String>) -> Self {
+    pub(crate) fn invalid(path: &Path, message: impl Into<String>) -> Self {
         Self::Invalid { path: path.to_owned(), message: message.into() }
+    }
+
+    /// A file that cannot be read or written.
+    pub(crate) fn io(path: &Path) -> impl Fn(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| AtlasError::Io { path: path.clone(), source }.into()
+    }
+
+    /// A table that cannot be written.
+    pub(crate) fn parquet(path: &Path) -> impl Fn(ParquetError) -> Self {
+        let path = path.to_owned();
+        move |source| AtlasError::Parquet { path: path.clone(), source }.into()
     }
 }

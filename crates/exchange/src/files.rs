@@ -13,15 +13,10 @@ use crate::error::ExchangeError;
 /// The largest file that is read: a published neuron takes some 200 KB.
 const MAX_BYTES: u64 = 256 << 20;
 
-fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> ExchangeError {
-    let path = path.to_owned();
-    move |source| ExchangeError::Io { path, source }
-}
-
 /// Makes `directory`, which must be empty or not there yet.
 pub(crate) fn create_empty(directory: &Path) -> Result<(), ExchangeError> {
-    fs::create_dir_all(directory).map_err(failed(directory))?;
-    let mut entries = fs::read_dir(directory).map_err(failed(directory))?;
+    fs::create_dir_all(directory).map_err(ExchangeError::io(directory))?;
+    let mut entries = fs::read_dir(directory).map_err(ExchangeError::io(directory))?;
     if entries.next().is_some() {
         return Err(ExchangeError::Occupied { path: directory.to_owned() });
     }
@@ -37,10 +32,10 @@ fn partial(path: &Path) -> PathBuf {
 /// Writes a file whole, with the directories above it.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ExchangeError> {
     if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(failed(parent))?;
+        fs::create_dir_all(parent).map_err(ExchangeError::io(parent))?;
     }
     let partial = partial(path);
-    fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path)).map_err(failed(path))
+    fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path)).map_err(ExchangeError::io(path))
 }
 
 /// Writes a value as JSON on one line.
@@ -62,10 +57,10 @@ impl JsonLines {
     /// Starts the file, with the directories above it.
     pub(crate) fn create(path: &Path) -> Result<Self, ExchangeError> {
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(failed(parent))?;
+            fs::create_dir_all(parent).map_err(ExchangeError::io(parent))?;
         }
         let partial = partial(path);
-        let file = File::create(&partial).map_err(failed(&partial))?;
+        let file = File::create(&partial).map_err(ExchangeError::io(&partial))?;
         let writer = GzEncoder::new(BufWriter::new(file), Compression::default());
         Ok(Self { path: path.to_owned(), partial, writer })
     }
@@ -77,21 +72,21 @@ impl JsonLines {
         self.writer
             .write_all(&line)
             .and_then(|()| self.writer.write_all(b"\n"))
-            .map_err(failed(&self.partial))
+            .map_err(ExchangeError::io(&self.partial))
     }
 
     /// Completes the file and gives it its name.
     pub(crate) fn finish(self) -> Result<(), ExchangeError> {
         let Self { path, partial, writer } = self;
         let flushed = writer.finish().and_then(|mut file| file.flush());
-        flushed.and_then(|()| fs::rename(&partial, &path)).map_err(failed(&path))
+        flushed.and_then(|()| fs::rename(&partial, &path)).map_err(ExchangeError::io(&path))
     }
 }
 
 /// The whole of a file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ExchangeError> {
-    let file = File::open(path).map_err(failed(path))?;
-    let length = file.metadata().map_err(failed(path))?.len();
+    let file = File::open(path).map_err(ExchangeError::io(path))?;
+    let length = file.metadata().map_err(ExchangeError::io(path))?.len();
     if length > MAX_BYTES {
         return Err(ExchangeError::invalid(
             path,
@@ -99,7 +94,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ExchangeError> {
         ));
     }
     let mut bytes = Vec::with_capacity(length as usize);
-    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(failed(path))?;
+    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(ExchangeError::io(path))?;
     Ok(bytes)
 }
 
@@ -108,11 +103,11 @@ pub(crate) fn numbered(directory: &Path, suffix: &str) -> Result<Vec<(u32, PathB
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(directory)(error)),
+        Err(error) => return Err(ExchangeError::io(directory)(error)),
     };
     let mut found = Vec::new();
     for entry in entries {
-        let path = entry.map_err(failed(directory))?.path();
+        let path = entry.map_err(ExchangeError::io(directory))?.path();
         let name = path.file_name().and_then(|name| name.to_str());
         if let Some(number) = name.and_then(|name| name.strip_suffix(suffix)?.parse().ok()) {
             found.push((number, path));

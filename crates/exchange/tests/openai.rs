@@ -8,10 +8,15 @@ use std::path::Path;
 use glossator_atlas::testing::{explain_synthetic, write_synthetic};
 use glossator_atlas::{Atlas, Split};
 use glossator_exchange::{ExchangeError, openai};
+use glossator_model::checkpoint::Checkpoint;
 use glossator_model::{HookPoint, UnitId};
 
 fn units(atlas: &Atlas) -> Vec<UnitId> {
     (0..atlas.unit_count()).map(|rank| atlas.unit_at(rank).unwrap()).collect()
+}
+
+fn unconnected() -> openai::Connections {
+    openai::Connections::default()
 }
 
 fn explained(directory: &Path) -> Atlas {
@@ -31,7 +36,7 @@ fn an_atlas_comes_back_with_its_evidence_explanations_and_scores() {
     let directory = tempfile::tempdir().unwrap();
     let first = explained(&directory.path().join("first"));
     let published = directory.path().join("published");
-    openai::write(&first, &units(&first), &published, &|| {}).unwrap();
+    openai::write(&first, &units(&first), &unconnected(), &published, &|| {}).unwrap();
     let imported = import(&published, &directory.path().join("second")).unwrap();
     assert_eq!((imported.neurons, imported.missing, imported.unmatched), (10, 0, 0));
     let second = Atlas::open(directory.path().join("second")).unwrap();
@@ -67,7 +72,7 @@ fn scores_and_simulations_are_those_of_the_best_explanation() {
     let directory = tempfile::tempdir().unwrap();
     let atlas = explained(&directory.path().join("atlas"));
     let published = directory.path().join("published");
-    openai::write(&atlas, &units(&atlas), &published, &|| {}).unwrap();
+    openai::write(&atlas, &units(&atlas), &unconnected(), &published, &|| {}).unwrap();
     let mut seen = 0;
     for neuron in openai::Published::find(&published).unwrap() {
         let unit = UnitId::new(HookPoint::mlp_post(neuron.layer as usize), neuron.neuron as usize);
@@ -99,7 +104,7 @@ fn a_neuron_without_a_record_is_empty_and_the_page_can_list_it() {
     let atlas = explained(&directory.path().join("atlas"));
     let published = directory.path().join("published");
     let third = UnitId::new(HookPoint::mlp_post(1), 3);
-    openai::write(&atlas, &[third], &published, &|| {}).unwrap();
+    openai::write(&atlas, &[third], &unconnected(), &published, &|| {}).unwrap();
     let imported = import(&published, &directory.path().join("second")).unwrap();
     assert_eq!((imported.neurons, imported.missing), (1, 3));
     let second = Atlas::open(directory.path().join("second")).unwrap();
@@ -116,7 +121,7 @@ type Change = fn(&mut serde_json::Value);
 fn broken(directory: &Path, change: impl Fn(&mut serde_json::Value)) -> String {
     let atlas = explained(&directory.join("atlas"));
     let published = directory.join("published");
-    openai::write(&atlas, &units(&atlas)[..1], &published, &|| {}).unwrap();
+    openai::write(&atlas, &units(&atlas)[..1], &unconnected(), &published, &|| {}).unwrap();
     let path = published.join("collated-activations/0/0.json");
     let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     change(&mut record);
@@ -151,8 +156,124 @@ fn what_is_wrong_with_a_record_is_said() {
 fn nothing_is_written_over() {
     let directory = tempfile::tempdir().unwrap();
     let atlas = explained(&directory.path().join("atlas"));
-    let error = openai::write(&atlas, &units(&atlas), &directory.path().join("atlas"), &|| {}).unwrap_err();
+    let error =
+        openai::write(&atlas, &units(&atlas), &unconnected(), &directory.path().join("atlas"), &|| {})
+            .unwrap_err();
     assert!(matches!(error, ExchangeError::Occupied { .. }));
     let error = import(&directory.path().join("atlas"), &directory.path().join("second")).unwrap_err();
     assert!(matches!(error, ExchangeError::Nothing { .. }));
+}
+
+/// The strengths by their definition, in f64, with layer norm and without a gate (GPT-2), and with both otherwise (Llama).
+#[test]
+fn connections_are_products_of_weights() {
+    for (golden, gated) in [("gpt2", false), ("llama", true)] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reference/goldens").join(golden);
+        let checkpoint = Checkpoint::open(&path).unwrap();
+        let layers: Vec<_> =
+            (0..checkpoint.architecture().n_layers).map(|l| checkpoint.layer(l).unwrap()).collect();
+        let reads = |layer: usize, neuron: usize| -> Vec<f64> {
+            let weights = &layers[layer];
+            assert_eq!(weights.gate.is_some(), gated);
+            let matrix = &weights.gate.as_ref().unwrap_or(&weights.up).weight;
+            let gain = &weights.ln2.as_ref().unwrap().weight;
+            let row = matrix.data[neuron * matrix.cols..].iter().zip(gain);
+            row.map(|(value, gain)| f64::from(*value) * f64::from(*gain)).collect()
+        };
+        let writes = |layer: usize, neuron: usize| -> Vec<f64> {
+            let down = &layers[layer].down.weight;
+            (0..down.rows).map(|row| f64::from(down.data[row * down.cols + neuron])).collect()
+        };
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let d_mlp = checkpoint.architecture().d_mlp;
+        let last = layers.len() - 1;
+        assert!(last > 0);
+        let directory = tempfile::tempdir().unwrap();
+        write_synthetic(&directory.path().join("atlas"), layers.len(), 5).unwrap();
+        let atlas = Atlas::open(directory.path().join("atlas")).unwrap();
+        let units = units(&atlas);
+        let connections = openai::Connections::of(&checkpoint, &units).unwrap();
+        let published = directory.path().join("published");
+        openai::write(&atlas, &units, &connections, &published, &|| {}).unwrap();
+        let related = |layer: usize, neuron: usize| -> openai::RelatedNeurons {
+            let path = published.join(format!("related-neurons/weight-based/{layer}/{neuron}.json"));
+            serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+        };
+        assert!(related(0, 2).c_fc.is_none() && related(last, 2).c_proj.is_none());
+        let check = |found: openai::ConnectedNeurons, mut expected: Vec<(f64, String)>| {
+            expected.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+            let close = |a: f64, b: f64| (a - b).abs() <= 1e-5 * (1.0 + b.abs());
+            assert_eq!(found.top_positive_neurons.len(), expected.len().min(10));
+            for (found, (value, _)) in found.top_positive_weights.iter().zip(&expected) {
+                assert!(close(*found, *value), "{golden}: {found} against {value}");
+            }
+            for (found, (value, _)) in found.top_negative_weights.iter().zip(expected.iter().rev()) {
+                assert!(close(*found, *value), "{golden}: {found} against {value}");
+            }
+            let names = found.top_positive_neurons.iter().zip(&found.top_positive_weights);
+            for (name, weight) in
+                names.chain(found.top_negative_neurons.iter().zip(&found.top_negative_weights))
+            {
+                let (value, _) = expected.iter().find(|(_, other)| other == name).unwrap();
+                assert!(close(*weight, *value), "{golden}: {name}");
+            }
+        };
+        let upstream = (0..last).flat_map(|layer| (0..d_mlp).map(move |neuron| (layer, neuron)));
+        let strength = |(layer, neuron): (usize, usize)| {
+            (dot(&writes(layer, neuron), &reads(last, 3)), format!("{layer}_{neuron}"))
+        };
+        check(related(last, 3).c_fc.unwrap(), upstream.map(strength).collect());
+        let downstream = (1..=last).flat_map(|layer| (0..d_mlp).map(move |neuron| (layer, neuron)));
+        let strength = |(layer, neuron): (usize, usize)| {
+            (dot(&writes(0, 4), &reads(layer, neuron)), format!("{layer}_{neuron}"))
+        };
+        check(related(0, 4).c_proj.unwrap(), downstream.map(strength).collect());
+        let path = published.join("related-tokens/weight-based/0/1.json");
+        let tokens: openai::WeightBasedSummaryOfNeuron =
+            serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let embedding = checkpoint.embedding().unwrap();
+        let rows = embedding.data.chunks_exact(embedding.cols);
+        let rows = rows.map(|row| row.iter().map(|value| f64::from(*value)).collect::<Vec<f64>>());
+        let mut expected: Vec<f64> = rows.map(|row| dot(&row, &reads(0, 1))).collect();
+        expected.sort_by(f64::total_cmp);
+        let strongest = expected.iter().rev().zip(&tokens.input_positive.strengths);
+        for (expected, found) in strongest.chain(expected.iter().zip(&tokens.input_negative.strengths)) {
+            assert!((expected - found).abs() <= 1e-5 * (1.0 + expected.abs()), "{golden}: {found}");
+        }
+        assert_eq!((tokens.input_positive.tokens.len(), tokens.input_negative.tokens.len()), (20, 20));
+    }
+}
+
+/// What the `automated-interpretability` package serialised itself (`reference/simulation/make_published.py`).
+#[test]
+fn what_the_published_package_writes_is_read() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reference/simulation/published");
+    let directory = tempfile::tempdir().unwrap();
+    let imported = import(&source, &directory.path().join("atlas")).unwrap();
+    assert_eq!((imported.neurons, imported.missing, imported.unmatched), (2, 0, 0));
+    let atlas = Atlas::open(directory.path().join("atlas")).unwrap();
+    let [whole, bare] = [0, 1].map(|index| UnitId::new(HookPoint::mlp_post(1), index));
+    let (record, other) = (atlas.unit(whole).unwrap(), atlas.unit(bare).unwrap());
+    assert!((record.statistics.mean - 0.4).abs() < 1e-12);
+    assert_eq!(record.statistics.kurtosis, Some(9.0));
+    assert!(other.statistics.mean.is_nan() && other.statistics.kurtosis.is_none());
+    let count = |record: &glossator_atlas::UnitRecord, kind: glossator_atlas::ExcerptKind| {
+        record.excerpts.iter().filter(|one| one.kind == kind).count()
+    };
+    for record in [&record, &other] {
+        assert_eq!(count(record, glossator_atlas::ExcerptKind::Top), 8);
+        assert_eq!(count(record, glossator_atlas::ExcerptKind::Random), 6);
+    }
+    let explanation = &atlas.explanations(whole).unwrap()[0];
+    assert_eq!(explanation.text, " the word cat");
+    assert!(atlas.explanations(bare).unwrap().is_empty());
+    let published = openai::Published::find(&source).unwrap();
+    let results = openai::read_explanations(published[0].explanations.as_ref().unwrap()).unwrap();
+    let scored = &results.scored_explanations[0].scored_simulation;
+    let score = atlas.scores(whole).unwrap().into_iter().find(|one| one.metric == "correlation").unwrap();
+    assert_eq!(score.value, scored.ev_correlation_score);
+    assert_eq!(atlas.simulations(whole, &explanation.explainer).unwrap().len(), 4);
+    let simulation = &scored.scored_sequence_simulations[0].simulation;
+    assert_eq!(simulation.distribution_values[0], [0.0, 10.0]);
+    assert_eq!(simulation.distribution_probabilities.len(), simulation.tokens.len());
 }

@@ -25,8 +25,7 @@ struct Table {
 
 impl Table {
     fn create(path: &Path) -> Result<Self, ExchangeError> {
-        let failed = |source| ExchangeError::Io { path: path.to_owned(), source };
-        path.parent().map_or(Ok(()), fs::create_dir_all).map_err(failed)?;
+        path.parent().map_or(Ok(()), fs::create_dir_all).map_err(ExchangeError::io(path))?;
         Ok(Self { path: path.to_owned(), partial: path.with_extension("parquet.partial"), writer: None })
     }
 
@@ -34,17 +33,17 @@ impl Table {
         let columns = columns.into_iter().map(|(name, column)| (name, column, true));
         let batch = RecordBatch::try_from_iter_with_nullable(columns)
             .map_err(|error| ExchangeError::invalid(&self.path, error.to_string()))?;
-        let failed = |source| ExchangeError::Parquet { path: self.path.clone(), source };
+        let failed = ExchangeError::parquet(&self.path);
         let writer = match &mut self.writer {
             Some(writer) => writer,
             unopened => {
-                let file = File::create(&self.partial)
-                    .map_err(|source| ExchangeError::Io { path: self.partial.clone(), source })?;
+                let file = File::create(&self.partial).map_err(ExchangeError::io(&self.partial))?;
                 let properties = WriterProperties::builder()
                     .set_compression(Compression::ZSTD(ZstdLevel::default()))
                     .set_created_by(format!("glossator {}", env!("CARGO_PKG_VERSION")))
                     .build();
-                unopened.insert(ArrowWriter::try_new(file, batch.schema(), Some(properties)).map_err(failed)?)
+                unopened
+                    .insert(ArrowWriter::try_new(file, batch.schema(), Some(properties)).map_err(&failed)?)
             }
         };
         writer.write(&batch).map_err(failed)
@@ -52,8 +51,8 @@ impl Table {
 
     fn finish(self) -> Result<(), ExchangeError> {
         let Some(writer) = self.writer else { return Ok(()) };
-        writer.close().map_err(|source| ExchangeError::Parquet { path: self.path.clone(), source })?;
-        fs::rename(&self.partial, &self.path).map_err(|source| ExchangeError::Io { path: self.path, source })
+        writer.close().map_err(ExchangeError::parquet(&self.path))?;
+        fs::rename(&self.partial, &self.path).map_err(ExchangeError::io(&self.path))
     }
 }
 

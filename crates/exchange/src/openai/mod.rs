@@ -9,16 +9,18 @@
 //! ```
 //! Where units of several kinds are exported, each kind has a directory of its own with these in it.
 
+mod connections;
 mod import;
 mod objects;
 mod read;
 mod write;
 
+pub use connections::Connections;
 pub use import::{ImportPlan, Imported, import};
 pub use objects::{
-    ActivationRecord, ActivationScale, NeuronId, NeuronRecord, NeuronSimulationResults, ScoredExplanation,
-    ScoredSequenceSimulation, ScoredSimulation, SequenceSimulation, TokenLookupTableSummaryOfNeuron,
-    TokensAndWeights, WeightBasedSummaryOfNeuron,
+    ActivationRecord, ActivationScale, ConnectedNeurons, NeuronId, NeuronRecord, NeuronSimulationResults,
+    RelatedNeurons, ScoredExplanation, ScoredSequenceSimulation, ScoredSimulation, SequenceSimulation,
+    TokenLookupTableSummaryOfNeuron, TokensAndWeights, WeightBasedSummaryOfNeuron,
 };
 pub use read::{Published, read_explanations, read_record};
 pub use write::write;

@@ -189,3 +189,26 @@ pub struct TokenLookupTableSummaryOfNeuron {
     #[serde(deserialize_with = "lenient")]
     pub average_activations: Vec<f64>,
 }
+
+/// Neurons that a neuron is connected to by weight: `related-neurons/weight-based/{layer}/{neuron}.json`, the only object of
+/// the release without a class name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RelatedNeurons {
+    /// Upstream: neurons of earlier layers; nothing for the first layer.
+    pub c_fc: Option<ConnectedNeurons>,
+    /// Downstream: neurons of later layers; nothing for the last layer.
+    pub c_proj: Option<ConnectedNeurons>,
+}
+
+/// The neurons on one side of a neuron, named `{layer}_{neuron}`, strongest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConnectedNeurons {
+    /// Those with the largest weights.
+    pub top_positive_neurons: Vec<String>,
+    /// Their weights.
+    pub top_positive_weights: Vec<f64>,
+    /// Those with the smallest weights.
+    pub top_negative_neurons: Vec<String>,
+    /// Their weights.
+    pub top_negative_weights: Vec<f64>,
+}

@@ -9,10 +9,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use glossator_atlas::{
-    Atlas, Excerpt, ExcerptKind, INTERVALS, QUANTILES, Score, Simulation, Split, UnitRecord,
+    Atlas, Excerpt, ExcerptKind, INTERVALS, QUANTILES, Score, Simulation, Split, TokenWeight, UnitRecord,
 };
+use glossator_explain::score::{Resampling, ScoredExcerpt, Scores, Stratum};
 use glossator_model::UnitId;
 
+use super::connections::Connections;
 use super::objects::{
     ActivationRecord, ActivationScale, NeuronId, NeuronRecord, NeuronSimulationResults, ScoredExplanation,
     ScoredSequenceSimulation, ScoredSimulation, SequenceSimulation, TokenLookupTableSummaryOfNeuron,
@@ -23,10 +25,12 @@ use crate::error::ExchangeError;
 use crate::files;
 use crate::group::groups;
 
-/// Writes `units` below `directory`, which must be empty or not there yet. `progress` is called after each unit.
+/// Writes `units` below `directory`, which must be empty or not there yet; what they are connected to is left empty where
+/// `connections` does not have it. `progress` is called after each unit.
 pub fn write(
     atlas: &Atlas,
     units: &[UnitId],
+    connections: &Connections,
     directory: &Path,
     progress: &dyn Fn(),
 ) -> Result<(), ExchangeError> {
@@ -38,23 +42,28 @@ pub fn write(
     for group in &groups {
         let below = if groups.len() == 1 { directory.to_owned() } else { directory.join(&group.site) };
         for &(layer, unit) in &group.units {
-            write_unit(atlas, layer, unit, &below)?;
+            write_unit(atlas, connections, layer, unit, &below)?;
             progress();
         }
     }
     Ok(())
 }
 
-fn write_unit(atlas: &Atlas, layer: u32, unit: UnitId, directory: &Path) -> Result<(), ExchangeError> {
+fn write_unit(
+    atlas: &Atlas,
+    connections: &Connections,
+    layer: u32,
+    unit: UnitId,
+    directory: &Path,
+) -> Result<(), ExchangeError> {
     let record = atlas.unit(unit)?;
     let neuron_id = NeuronId { layer_index: layer, neuron_index: unit.index };
     let path =
         |folder: &str, suffix: &str| directory.join(format!("{folder}/{layer}/{}{suffix}", unit.index));
     files::write_json(&path(RECORDS, ".json"), &neuron_record(atlas, neuron_id, &record))?;
     files::write_json(&path(TOKEN_MEANS, ".json"), &token_means(atlas, &record))?;
-    files::write_json(&path(TOKEN_WEIGHTS, ".json"), &token_weights(atlas, &record))?;
-    // The atlas knows directions that are alike, not weights between neurons.
-    files::write_json(&path(NEURONS, ".json"), &serde_json::json!({ "c_fc": null, "c_proj": null }))?;
+    files::write_json(&path(TOKEN_WEIGHTS, ".json"), &token_weights(atlas, connections, &record))?;
+    files::write_json(&path(NEURONS, ".json"), &connections.related(unit))?;
     let results = results(atlas, neuron_id, &record)?;
     if !results.scored_explanations.is_empty() {
         files::write_json(&path(EXPLANATIONS, ".jsonl"), &results)?;
@@ -106,17 +115,24 @@ fn token_means(atlas: &Atlas, record: &UnitRecord) -> TokenLookupTableSummaryOfN
     }
 }
 
-fn token_weights(atlas: &Atlas, record: &UnitRecord) -> WeightBasedSummaryOfNeuron {
-    let list = |weights: &[glossator_atlas::TokenWeight]| TokensAndWeights {
-        tokens: weights.iter().map(|weight| atlas.vocabulary().text(weight.token).to_owned()).collect(),
-        strengths: weights.iter().map(|weight| f64::from(weight.weight)).collect(),
+fn token_weights(
+    atlas: &Atlas,
+    connections: &Connections,
+    record: &UnitRecord,
+) -> WeightBasedSummaryOfNeuron {
+    let list = |weights: Vec<(u32, f32)>| TokensAndWeights {
+        tokens: weights.iter().map(|(token, _)| atlas.vocabulary().text(*token).to_owned()).collect(),
+        strengths: weights.iter().map(|(_, weight)| f64::from(*weight)).collect(),
     };
+    let logits = |weights: &[TokenWeight]| -> Vec<(u32, f32)> {
+        weights.iter().map(|weight| (weight.token, weight.weight)).collect()
+    };
+    let [input_positive, input_negative] = connections.tokens(record.unit).map(list);
     WeightBasedSummaryOfNeuron {
-        // What a unit reads is not in an atlas.
-        input_positive: TokensAndWeights::default(),
-        input_negative: TokensAndWeights::default(),
-        output_positive: list(&record.top_logits),
-        output_negative: list(&record.bottom_logits),
+        input_positive,
+        input_negative,
+        output_positive: list(logits(&record.top_logits)),
+        output_negative: list(logits(&record.bottom_logits)),
     }
 }
 
@@ -206,17 +222,8 @@ fn scored_sequence(
     })
 }
 
-/// Pearson's correlation; `None` where either side is constant.
+/// The correlation on one sequence; `None` where either side is constant.
 fn correlation(truth: &[f32], prediction: &[f32]) -> Option<f64> {
-    let count = truth.len() as f64;
-    let mean = |values: &[f32]| values.iter().map(|value| f64::from(*value)).sum::<f64>() / count;
-    let (mean_truth, mean_prediction) = (mean(truth), mean(prediction));
-    let (mut both, mut of_truth, mut of_prediction) = (0.0, 0.0, 0.0);
-    for (truth, prediction) in truth.iter().zip(prediction) {
-        let (truth, prediction) = (f64::from(*truth) - mean_truth, f64::from(*prediction) - mean_prediction);
-        both += truth * prediction;
-        of_truth += truth * truth;
-        of_prediction += prediction * prediction;
-    }
-    (of_truth > 0.0 && of_prediction > 0.0).then(|| both / (of_truth * of_prediction).sqrt())
+    let excerpt = ScoredExcerpt { truth, prediction, stratum: Stratum::Top };
+    Scores::of(&[excerpt], None, 0.0, &Resampling::new(0, 0, 0)).top_only.correlation.value
 }

@@ -7,7 +7,8 @@ use clap::{Args, ValueEnum};
 use glossator_atlas::Atlas;
 use glossator_exchange::{dataset, delphi, neuronpedia, openai};
 use glossator_explain::Selector;
-use glossator_model::UnitId;
+use glossator_model::checkpoint::Checkpoint;
+use glossator_model::{UnitId, location};
 use glossator_serve::{Export as StaticExport, ExportPlan, Library, explained_units};
 
 use crate::output;
@@ -67,6 +68,10 @@ pub(crate) struct Export {
     /// The explainer whose explanations delphi's form holds [default: each unit's best]
     #[arg(long, value_name = "NAME")]
     explainer: Option<String>,
+    /// The subject model, from whose weights OpenAI's form gets related neurons and the tokens that a neuron reads [default:
+    /// where the atlas was recorded from, if it is there]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
     /// The licence that a data set's card names
     #[arg(long, value_name = "NAME", default_value = "other")]
     licence: String,
@@ -120,6 +125,24 @@ impl Export {
         Ok(ExportPlan::Units(Selector::union(&self.units, atlas)?))
     }
 
+    /// What the model's weights connect neurons to. A model that was not asked for by name may be missing.
+    fn connections(&self, atlas: &Atlas, units: &[UnitId]) -> anyhow::Result<openai::Connections> {
+        let recorded = &atlas.manifest().run.model_location;
+        let location = self.model.as_ref().or(Some(recorded).filter(|recorded| !recorded.is_empty()));
+        let Some(location) = location else { return Ok(openai::Connections::default()) };
+        let checkpoint = location::resolve(location).and_then(|path| Checkpoint::open(&path));
+        match checkpoint {
+            Ok(checkpoint) => Ok(openai::Connections::of(&checkpoint, units)?),
+            Err(error) if self.model.is_none() => {
+                output::note(&format!(
+                    "without related neurons and what neurons read: {error} (name the model with --model)"
+                ));
+                Ok(openai::Connections::default())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn write_format(&self, atlas: &Atlas, format: Format, out: &Path) -> anyhow::Result<ExitCode> {
         let mut units: Vec<UnitId> = match self.plan(atlas)? {
             ExportPlan::All => (0..atlas.unit_count()).filter_map(|rank| atlas.unit_at(rank)).collect(),
@@ -134,7 +157,10 @@ impl Export {
         let bar = output::progress(units.len() as u64, "units");
         let progress = || bar.inc(1);
         match format {
-            Format::Openai => openai::write(atlas, &units, out, &progress)?,
+            Format::Openai => {
+                let connections = self.connections(atlas, &units)?;
+                openai::write(atlas, &units, &connections, out, &progress)?;
+            }
             Format::Neuronpedia => {
                 let names = neuronpedia::Names {
                     model: self.model_id.clone().unwrap_or_else(|| atlas.manifest().run.model.clone()),
