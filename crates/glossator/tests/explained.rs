@@ -2,15 +2,17 @@
 //! an undisturbed run; and two of them at once do not get in each other's way silently.
 #![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
 
+#[path = "common/killing.rs"]
+mod killing;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use assert_cmd::cargo::cargo_bin;
 use glossator_atlas::Atlas;
-use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags};
+use killing::{copy, kill_while_writing, rows, succeed};
+use rusqlite::Connection;
 
 /// Records the tiny model on made-up sentences.
 fn record(directory: &Path) -> PathBuf {
@@ -29,12 +31,6 @@ fn record(directory: &Path) -> PathBuf {
     atlas
 }
 
-fn succeed(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    output
-}
-
 /// The two commands, one after the other.
 fn commands(atlas: &Path) -> [Command; 2] {
     ["explain", "score"].map(|name| {
@@ -45,54 +41,6 @@ fn commands(atlas: &Path) -> [Command; 2] {
         }
         command
     })
-}
-
-fn copy(from: &Path, to: &Path) {
-    let _ = fs::remove_dir_all(to);
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let (path, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
-        if path.is_dir() { copy(&path, &to) } else { assert!(fs::copy(&path, &to).unwrap() > 0) }
-    }
-}
-
-/// Every row that explainers and scorers write, but for the times it took.
-fn rows(atlas: &Path) -> Vec<Vec<Value>> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let connection = Connection::open_with_flags(atlas.join("atlas.sqlite"), flags).unwrap();
-    let mut rows = Vec::new();
-    for query in [
-        "SELECT id, unit, explainer, text, body, score FROM explanations ORDER BY id",
-        "SELECT * FROM scores ORDER BY explanation, scorer, metric, sample, split",
-        "SELECT * FROM simulations ORDER BY explanation, scorer, window",
-        "SELECT id, score, explanation FROM units ORDER BY id",
-        "SELECT rowid, name, tokens, explanations FROM unit_search ORDER BY rowid",
-    ] {
-        let mut statement = connection.prepare(query).unwrap();
-        let columns = statement.column_count();
-        let read =
-            statement.query_map([], |row| (0..columns).map(|column| row.get(column)).collect()).unwrap();
-        rows.extend(read.map(Result::unwrap));
-    }
-    rows
-}
-
-/// Runs until the database is being written for the `nth` time, and kills it there. Whether it came to that.
-fn kill_while_writing(mut command: Command, atlas: &Path, nth: usize) -> bool {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let journal = atlas.join("atlas.sqlite-journal");
-    let (mut writes, mut writing) = (0, false);
-    while child.try_wait().unwrap().is_none() {
-        let now = journal.exists();
-        writes += usize::from(now && !writing);
-        writing = now;
-        if writes == nth {
-            child.kill().unwrap();
-            return child.wait().unwrap().code().is_none();
-        }
-        std::thread::sleep(Duration::from_micros(50));
-    }
-    false
 }
 
 #[test]
@@ -107,8 +55,8 @@ fn killed_runs_end_with_the_same_rows() {
     let mut kills = 0;
     for nth in [1, 2, 4] {
         copy(&recorded, &killed);
-        for (command, mut again) in commands(&killed).into_iter().zip(commands(&killed)) {
-            kills += usize::from(kill_while_writing(command, &killed, nth));
+        for (mut command, mut again) in commands(&killed).into_iter().zip(commands(&killed)) {
+            kills += usize::from(kill_while_writing(&mut command, &killed, nth));
             // Whoever only reads sees what was stored before.
             Atlas::open(&killed).unwrap().progress().unwrap();
             succeed(&mut again);

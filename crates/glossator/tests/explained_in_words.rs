@@ -2,11 +2,13 @@
 //! atlas, killed where they write and started again, with failures in it; and what users are told.
 #![allow(clippy::unwrap_used)] // a failed unwrap is a failed test
 
+#[path = "common/killing.rs"]
+mod killing;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use assert_cmd::cargo::cargo_bin;
 use glossator_atlas::testing::write_synthetic;
@@ -21,8 +23,7 @@ use glossator_llm::{
     Answer, Capabilities, Client, Distribution, Failure, FailureKind, LanguageModel, Ledger, Outcome, Piece,
     Request, Role, Usage, Want,
 };
-use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags};
+use killing::{copy, kill_while_writing, rows, succeed};
 
 /// Names the token of the shortest mark; gives high numbers to tokens that the explanation quotes. Declines now and then.
 struct Scripted;
@@ -142,60 +143,6 @@ fn commands(atlas: &Path, recording: &Path) -> [Command; 2] {
     })
 }
 
-fn succeed(command: &mut Command) -> Output {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    output
-}
-
-fn copy(from: &Path, to: &Path) {
-    let _ = fs::remove_dir_all(to);
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let (path, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
-        if path.is_dir() { copy(&path, &to) } else { assert!(fs::copy(&path, &to).unwrap() > 0) }
-    }
-}
-
-/// Every row that is written, but for the times it took.
-fn rows(atlas: &Path) -> Vec<Vec<Value>> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let connection = Connection::open_with_flags(atlas.join("atlas.sqlite"), flags).unwrap();
-    let mut rows = Vec::new();
-    for query in [
-        "SELECT id, unit, explainer, text, body, score FROM explanations ORDER BY id",
-        "SELECT * FROM scores ORDER BY explanation, scorer, metric, sample, split",
-        "SELECT * FROM simulations ORDER BY explanation, scorer, window",
-        "SELECT * FROM calls ORDER BY unit, explainer, scorer, split",
-        "SELECT id, score, explanation FROM units ORDER BY id",
-    ] {
-        let mut statement = connection.prepare(query).unwrap();
-        let columns = statement.column_count();
-        let read =
-            statement.query_map([], |row| (0..columns).map(|column| row.get(column)).collect()).unwrap();
-        rows.extend(read.map(Result::unwrap));
-    }
-    rows
-}
-
-/// Runs until the database is being written for the `nth` time, and kills it there. Whether it came to that.
-fn kill_while_writing(command: &mut Command, atlas: &Path, nth: usize) -> bool {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let journal = atlas.join("atlas.sqlite-journal");
-    let (mut writes, mut writing) = (0, false);
-    while child.try_wait().unwrap().is_none() {
-        let now = journal.exists();
-        writes += usize::from(now && !writing);
-        writing = now;
-        if writes == nth {
-            child.kill().unwrap();
-            return child.wait().unwrap().code().is_none();
-        }
-        std::thread::sleep(Duration::from_micros(50));
-    }
-    false
-}
-
 #[test]
 fn runs_that_were_killed_again_and_again_end_with_the_same_rows() {
     let directory = tempfile::tempdir().unwrap();
@@ -213,7 +160,6 @@ fn runs_that_were_killed_again_and_again_end_with_the_same_rows() {
         for nth in [1, 2, 1, 3, 2] {
             kills += usize::from(kill_while_writing(&mut command, &killed, nth));
         }
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         succeed(&mut command);
     }
     assert!(rows(&killed) == expected, "other rows");
