@@ -22,7 +22,7 @@ pub struct SplicedDictionary {
 }
 
 /// Which of a hook point's values belong to the head that a dictionary is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HeadSlice {
     /// The head.
     pub head: usize,

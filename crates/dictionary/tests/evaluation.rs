@@ -7,7 +7,7 @@ use std::path::Path;
 
 use glossator_dictionary::evaluation::{
     ABLATION_SPAN, Calibration, Candidate, CandidateKind, CountedPositions, Evaluation, Evaluator,
-    ExplainedMetrics, LabelledWindow, Prediction, Wanted, baseline, explained,
+    ExplainedMetrics, LabelledWindow, Place, Prediction, Wanted, baseline, explained,
 };
 use glossator_dictionary::{Activation, Dictionary, InputConvention, Metadata, Sign};
 use glossator_model::{
@@ -42,14 +42,18 @@ fn numbers(seed: u64, count: usize) -> Vec<f32> {
 }
 
 fn dictionary() -> Dictionary {
+    dictionary_of(WIDTH)
+}
+
+fn dictionary_of(width: usize) -> Dictionary {
     Dictionary {
-        d_input: WIDTH,
-        d_output: WIDTH,
+        d_input: width,
+        d_output: width,
         latents: LATENTS,
-        encoder: numbers(1, LATENTS * WIDTH),
+        encoder: numbers(1, LATENTS * width),
         encoder_bias: numbers(2, LATENTS),
-        decoder: numbers(3, LATENTS * WIDTH).into_iter().map(|x| 0.2 * x).collect(),
-        decoder_bias: numbers(4, WIDTH).into_iter().map(|x| 0.1 * x).collect(),
+        decoder: numbers(3, LATENTS * width).into_iter().map(|x| 0.2 * x).collect(),
+        decoder_bias: numbers(4, width).into_iter().map(|x| 0.1 * x).collect(),
         skip: None,
         activation: Activation::TopK { k: 5, sign: Sign::Positive },
         input: InputConvention { subtract_decoder_bias: true, ..InputConvention::default() },
@@ -73,7 +77,7 @@ fn encode(dictionary: &Dictionary, x: &[f32]) -> (Vec<f64>, Vec<f64>) {
         let written = latents.iter().enumerate().map(|(i, f)| f * f64::from(dictionary.decoder_row(i)[j]));
         written.sum::<f64>() + f64::from(dictionary.decoder_bias[j])
     };
-    let reconstruction = (0..WIDTH).map(value).collect();
+    let reconstruction = (0..dictionary.d_output).map(value).collect();
     (latents, reconstruction)
 }
 
@@ -118,11 +122,7 @@ fn positions() -> CountedPositions {
     CountedPositions::new(1, 288, |token| token < 2)
 }
 
-fn evaluate(
-    model: &Model,
-    candidates: &[Candidate],
-    means: &BTreeMap<HookPoint, Vec<f32>>,
-) -> Vec<Evaluation> {
+fn evaluate(model: &Model, candidates: &[Candidate], means: &BTreeMap<Place, Vec<f32>>) -> Vec<Evaluation> {
     let positions = positions();
     let mut evaluator = Evaluator::new(model, &positions, candidates, means);
     for batch in sequences().chunks(4) {
@@ -144,7 +144,7 @@ fn assert_close(what: &str, found: Option<f64>, expected: f64) {
 #[test]
 fn reconstruction_and_sparsity_agree_with_one_position_at_a_time() {
     let (model, hook, dictionary) = (model(), HookPoint::resid_post(0), dictionary());
-    let means = BTreeMap::from([(hook, vec![0.0; WIDTH])]);
+    let means = BTreeMap::from([(Place::from(hook), vec![0.0; WIDTH])]);
     let found = evaluate(&model, &[candidate(hook, dictionary.clone())], &means).remove(0);
     let (mut rows, mut active, mut magnitude, mut firings) = (0.0, 0, 0.0, vec![0_u64; LATENTS]);
     let (mut sum, mut squares, mut errors, mut dots) = (vec![0.0; WIDTH], 0.0, 0.0, 0.0);
@@ -190,7 +190,7 @@ fn reconstruction_and_sparsity_agree_with_one_position_at_a_time() {
 fn losses_agree_with_one_sequence_at_a_time() {
     let (model, hook, dictionary) = (model(), HookPoint::resid_post(0), dictionary());
     let mean: Vec<f32> = numbers(9, WIDTH);
-    let means = BTreeMap::from([(hook, mean.clone())]);
+    let means = BTreeMap::from([(Place::from(hook), mean.clone())]);
     let found = evaluate(&model, &[candidate(hook, dictionary.clone())], &means).remove(0).losses.unwrap();
     let (mut tokens, mut sums) = (0, [[0.0; 2]; 4]);
     for sequence in sequences() {
@@ -240,6 +240,57 @@ fn losses_agree_with_one_sequence_at_a_time() {
     assert_close("KL recovered", found.divergence_recovered_zero, (zero[1] - spliced[1]) / zero[1]);
 }
 
+/// Of a dictionary of one head: the other heads' values are neither read nor changed.
+#[test]
+fn one_head_is_measured_by_itself() {
+    let (model, hook): (_, HookPoint) = (model(), "blocks.0.attn.hook_z".parse().unwrap());
+    let whole = hook.width(model.architecture());
+    let place = Place::new(hook, Some(2), model.architecture()).unwrap();
+    assert_eq!(Place::new(hook, Some(4), model.architecture()), None);
+    assert_eq!(Place::new(HookPoint::resid_post(0), Some(0), model.architecture()), None);
+    let width = place.width(model.architecture());
+    assert_eq!((width, whole, place.to_string().as_str()), (8, 32, "blocks.0.attn.hook_z, head 2"));
+    let (dictionary, mean) = (dictionary_of(width), numbers(9, width));
+    let kind = CandidateKind::Dictionary;
+    let of_head = Candidate::new("head".into(), kind, [place, place], dictionary.clone()).unwrap();
+    let found = evaluate(&model, &[of_head], &BTreeMap::from([(place, mean.clone())])).remove(0);
+    assert_eq!((found.head, found.place()), (Some(2), place.to_string()));
+    let (mut tokens, mut sums, mut errors, mut rows) = (0, [0.0; 3], 0.0, 0.0);
+    for sequence in sequences() {
+        let captured = model.capture(&Batch::from_sequences(&[&sequence]), &[hook]).unwrap();
+        let row = |position: usize| &captured[&hook].data[position * whole..][..whole];
+        let with = |position: usize, own: &[f32]| {
+            let mut changed = row(position).to_vec();
+            changed[2 * width..3 * width].copy_from_slice(own);
+            (position, changed)
+        };
+        let counted = counted(&sequence);
+        let reconstructed: Vec<Vec<f32>> = counted
+            .iter()
+            .map(|position| {
+                let x = &row(*position)[2 * width..3 * width];
+                let y: Vec<f32> = encode(&dictionary, x).1.into_iter().map(|y| y as f32).collect();
+                errors += x.iter().zip(&y).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>();
+                rows += 1.0;
+                y
+            })
+            .collect();
+        tokens += predictions(&sequence).len();
+        let spliced = counted.iter().zip(&reconstructed).map(|(position, y)| with(*position, y)).collect();
+        let zero = counted.iter().map(|position| with(*position, &vec![0.0; width])).collect();
+        let ablated = counted.iter().map(|position| with(*position, &mean)).collect();
+        for (sum, new) in sums.iter_mut().zip::<[Vec<(usize, Vec<f32>)>; 3]>([spliced, zero, ablated]) {
+            *sum += losses(&model, &sequence, hook, &new).0;
+        }
+    }
+    assert_close("mean squared error", found.reconstruction.mean_squared_error, errors / rows / width as f64);
+    let measured = found.losses.unwrap();
+    let measured = [measured.spliced, measured.zero_ablated, measured.mean_ablated];
+    for (found, expected) in measured.into_iter().zip(sums) {
+        assert_close("loss", found.cross_entropy, expected / tokens as f64);
+    }
+}
+
 #[test]
 fn a_perfect_reconstruction_costs_nothing() {
     let (model, hook) = (model(), HookPoint::mlp_post(1));
@@ -250,7 +301,7 @@ fn a_perfect_reconstruction_costs_nothing() {
     moments.add(&vec![0.0; width]);
     let all = baseline(CandidateKind::Coordinates, &moments, width as f64, 0).unwrap();
     let candidates = [Candidate::new("all".into(), CandidateKind::Coordinates, [hook, hook], all).unwrap()];
-    let means = BTreeMap::from([(hook, vec![0.0; width])]);
+    let means = BTreeMap::from([(Place::from(hook), vec![0.0; width])]);
     let mut evaluator = Evaluator::new(&model, &positions, &candidates, &means);
     evaluator.read(&Batch::from_sequences(&sequences()), &LOSSES).unwrap();
     let found = evaluator.finish().remove(0);
@@ -289,7 +340,7 @@ fn nothing_counted_is_undefined_everywhere() {
     let (model, hook) = (model(), HookPoint::resid_post(0));
     let candidates = [candidate(hook, dictionary())];
     let positions = CountedPositions::new(1, 288, |_| true);
-    let means = BTreeMap::from([(hook, vec![0.0; WIDTH])]);
+    let means = BTreeMap::from([(Place::from(hook), vec![0.0; WIDTH])]);
     let mut evaluator = Evaluator::new(&model, &positions, &candidates, &means);
     evaluator.read(&Batch::from_sequences(&sequences()[..2]), &LOSSES).unwrap();
     let found = evaluator.finish().remove(0);
@@ -306,7 +357,7 @@ fn an_ablation_moves_what_a_run_without_the_latent_moves() {
     (one.encoder, one.encoder_bias, one.decoder) = (vec![0.0; WIDTH], vec![0.5], numbers(12, WIDTH));
     let tokens: Vec<u32> = (40..=40 + ABLATION_SPAN as u32).collect();
     let (positions, candidates) = (positions(), [candidate(hook, one.clone())]);
-    let means = BTreeMap::from([(hook, vec![0.0; WIDTH])]);
+    let means = BTreeMap::from([(Place::from(hook), vec![0.0; WIDTH])]);
     let mut evaluator = Evaluator::new(&model, &positions, &candidates, &means);
     let wanted = Wanted { ablations: true, ..Wanted::default() };
     evaluator.read(&Batch::from_sequences(&[&tokens]), &wanted).unwrap();
@@ -348,7 +399,7 @@ fn labels_are_probed_where_there_are_any() {
     };
     let labels: Vec<Option<LabelledWindow>> =
         (0..300).map(|i| (!u32::is_multiple_of(i, 11)).then(|| window(i))).collect();
-    let (positions, means) = (positions(), BTreeMap::from([(hook, vec![0.0; WIDTH])]));
+    let (positions, means) = (positions(), BTreeMap::from([(Place::from(hook), vec![0.0; WIDTH])]));
     let candidates = [candidate(hook, dictionary())];
     let mut evaluator = Evaluator::new(&model, &positions, &candidates, &means);
     for (sequences, labels) in sequences.chunks(64).zip(labels.chunks(64)) {
@@ -400,7 +451,7 @@ fn measure(
 #[test]
 fn explanations_are_as_good_as_what_they_predict() {
     let (model, hook) = (model(), HookPoint::resid_post(0));
-    let means = BTreeMap::from([(hook, vec![0.0; WIDTH])]);
+    let means = BTreeMap::from([(Place::from(hook), vec![0.0; WIDTH])]);
     let evaluation = evaluate(&model, &[candidate(hook, dictionary())], &means).remove(0);
     let spliced = evaluation.losses.as_ref().unwrap();
     // Perfect in a wrong scale, which is found; or no explanation at all: the dictionary's own loss.

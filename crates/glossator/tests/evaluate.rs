@@ -100,7 +100,12 @@ fn tables_are_for_people() {
 #[test]
 fn json_and_page_hold_everything() {
     let directory = prepare();
-    let arguments = ["--dictionary", "sae<b>", "--dictionary", "blocks.1.hook_resid_post=sae<b>"];
+    let arguments = [
+        ["--dictionary", "sae<b>"],
+        ["--dictionary", "blocks.1.hook_resid_post=sae<b>"],
+        ["--shuffled-dictionary", "sae<b>"],
+    ]
+    .concat();
     let output =
         evaluate(directory.path(), 1200, &[&arguments[..], &["--json", "--html", "page.html"]].concat());
     let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
@@ -108,7 +113,10 @@ fn json_and_page_hold_everything() {
     let kinds: Vec<&str> =
         evaluations.iter().map(|evaluation| evaluation["kind"].as_str().unwrap()).collect();
     let baselines = ["coordinates", "principal_components", "random_dictionary"];
-    assert_eq!(kinds, [&["dictionary"; 2][..], &baselines, &baselines, &["shuffled_model"; 2]].concat());
+    assert_eq!(kinds, [&["dictionary"; 2][..], &baselines, &baselines, &["shuffled_model"; 3]].concat());
+    let shuffled = [8, 9, 10].map(|place: usize| evaluations[place]["name"].as_str().unwrap());
+    let trained_there = "sae<b>, trained on the shuffled model";
+    assert_eq!(shuffled, ["sae<b>, shuffled model", "sae<b>, shuffled model", trained_there]);
     assert_eq!(evaluations[1]["writes"], "blocks.1.hook_resid_post");
     for evaluation in evaluations {
         // Nothing that the shuffled model predicts is what the model predicts.

@@ -7,31 +7,32 @@ use glossator_model::{Batch, HookPoint, Model, ModelError};
 
 use super::candidate::Candidate;
 use super::moments::Moments;
+use super::place::Place;
 use super::positions::CountedPositions;
 use super::rows::gather;
 use super::sparsity::Sparsity;
 
-/// Moments of every hook point that a candidate reconstructs, and the sparsity of every candidate.
+/// Moments of every place that a candidate reconstructs, and the sparsity of every candidate.
 pub struct Calibration<'a> {
     model: &'a Model,
     positions: &'a CountedPositions,
     candidates: &'a [Candidate],
     hooks: Vec<HookPoint>,
-    moments: BTreeMap<HookPoint, Moments>,
+    moments: BTreeMap<Place, Moments>,
     sparsity: Vec<Sparsity>,
 }
 
 /// The result of a calibration.
 #[derive(Clone, Debug)]
 pub struct Calibrated {
-    /// Of every hook point that a candidate reconstructs.
-    pub moments: BTreeMap<HookPoint, Moments>,
+    /// Of every place that a candidate reconstructs.
+    pub moments: BTreeMap<Place, Moments>,
     /// L0 of every candidate, in their order; none if no position counted.
     pub l0: Vec<Option<f64>>,
 }
 
 impl<'a> Calibration<'a> {
-    /// Nothing read yet. With `covariance` the moments hold it, `width²` numbers for each hook point.
+    /// Nothing read yet. With `covariance` the moments hold it, `width²` numbers for each place.
     pub fn new(
         model: &'a Model,
         positions: &'a CountedPositions,
@@ -57,11 +58,12 @@ impl<'a> Calibration<'a> {
     pub fn read(&mut self, batch: &Batch) -> Result<(), ModelError> {
         let rows = self.positions.rows(batch);
         let captured = self.model.capture(batch, &self.hooks)?;
-        for (hook, moments) in &mut self.moments {
-            moments.add(&gather(&captured[hook], &rows));
+        for (place, moments) in &mut self.moments {
+            moments.add(&gather(&captured[&place.hook], *place, &rows));
         }
         for (candidate, sparsity) in self.candidates.iter().zip(&mut self.sparsity) {
-            sparsity.add(&candidate.coder.encode(&gather(&captured[&candidate.reads], &rows)));
+            let inputs = gather(&captured[&candidate.reads.hook], candidate.reads, &rows);
+            sparsity.add(&candidate.coder.encode(&inputs));
         }
         Ok(())
     }
@@ -75,7 +77,7 @@ impl<'a> Calibration<'a> {
 /// Every hook point that some candidate reads or reconstructs, in order of execution.
 pub(super) fn hooks(candidates: &[Candidate]) -> Vec<HookPoint> {
     let mut hooks: Vec<HookPoint> =
-        candidates.iter().flat_map(|candidate| [candidate.reads, candidate.writes]).collect();
+        candidates.iter().flat_map(|candidate| [candidate.reads.hook, candidate.writes.hook]).collect();
     hooks.sort_unstable();
     hooks.dedup();
     hooks

@@ -1,9 +1,9 @@
 //! What is evaluated: a dictionary between two hook points, or a baseline in the form of one.
 
 use glossator_kernels::Precision;
-use glossator_model::HookPoint;
 use serde::Serialize;
 
+use super::place::Place;
 use crate::coder::Coder;
 use crate::dictionary::Dictionary;
 use crate::error::DictionaryError;
@@ -24,16 +24,16 @@ pub enum CandidateKind {
     ShuffledModel,
 }
 
-/// A dictionary with the hook points that it reads and reconstructs, packed for use.
+/// A dictionary with the places that it reads and reconstructs, packed for use.
 pub struct Candidate {
     /// What people call it.
     pub name: String,
     /// Where it comes from.
     pub kind: CandidateKind,
-    /// The hook point that it encodes.
-    pub reads: HookPoint,
-    /// The hook point that it reconstructs.
-    pub writes: HookPoint,
+    /// What it encodes.
+    pub reads: Place,
+    /// What it reconstructs.
+    pub writes: Place,
     /// The dictionary, in f32.
     pub coder: Coder<Dictionary>,
 }
@@ -46,10 +46,11 @@ impl Candidate {
     pub fn new(
         name: String,
         kind: CandidateKind,
-        [reads, writes]: [HookPoint; 2],
+        places: [impl Into<Place>; 2],
         dictionary: Dictionary,
     ) -> Result<Self, DictionaryError> {
         dictionary.check()?;
+        let [reads, writes] = places.map(Into::into);
         Ok(Self { name, kind, reads, writes, coder: Coder::new(dictionary, Precision::F32) })
     }
 }

@@ -13,6 +13,7 @@ use super::candidate::{Candidate, CandidateKind};
 use super::explained::ExplainedMetrics;
 use super::geometry::GeometryMetrics;
 use super::losses::{CleanRun, LossMetrics, LossSums};
+use super::place::Place;
 use super::positions::CountedPositions;
 use super::probing::{LabelledWindow, PooledLatents, ProbeMetrics};
 use super::reconstruction::{Reconstruction, ReconstructionMetrics};
@@ -28,7 +29,7 @@ pub struct Evaluator<'a> {
     hooks: Vec<HookPoint>,
     measured: Vec<Measured>,
     clean: LossSums,
-    ablations: BTreeMap<HookPoint, Ablations>,
+    ablations: BTreeMap<Place, Ablations>,
     /// The windows with labels, in the order of the pooled latents.
     labelled: Vec<LabelledWindow>,
 }
@@ -42,7 +43,7 @@ struct Measured {
     ablation: AblationSparsity,
 }
 
-/// The sums of the ablations of one hook point.
+/// The sums of the ablations of one place.
 struct Ablations {
     mean_activation: Vec<f32>,
     zero: LossSums,
@@ -60,6 +61,8 @@ pub struct Evaluation {
     pub reads: HookPoint,
     /// The hook point that it reconstructs.
     pub writes: HookPoint,
+    /// The head of both hook points that it is about, if it is about one.
+    pub head: Option<usize>,
     /// Number of latents.
     pub latents: usize,
     /// How close reconstructions are.
@@ -92,8 +95,7 @@ pub struct Wanted<'w> {
 }
 
 impl<'a> Evaluator<'a> {
-    /// Nothing read yet. `means` are the activations of mean ablation, for every hook point that a candidate
-    /// reconstructs.
+    /// Nothing read yet. `means` are the activations of mean ablation, for every place that a candidate reconstructs.
     ///
     /// # Panics
     /// If a mean is missing.
@@ -101,7 +103,7 @@ impl<'a> Evaluator<'a> {
         model: &'a Model,
         positions: &'a CountedPositions,
         candidates: &'a [Candidate],
-        means: &BTreeMap<HookPoint, Vec<f32>>,
+        means: &BTreeMap<Place, Vec<f32>>,
     ) -> Self {
         let measured = candidates
             .iter()
@@ -138,8 +140,8 @@ impl<'a> Evaluator<'a> {
         let (captured, logits) = model.capture_with(batch, &run)?;
         let mut spliced = Vec::new();
         for (candidate, measured) in self.candidates.iter().zip(&mut self.measured) {
-            let inputs = gather(&captured[&candidate.reads], &rows);
-            let targets = gather(&captured[&candidate.writes], &rows);
+            let inputs = gather(&captured[&candidate.reads.hook], candidate.reads, &rows);
+            let targets = gather(&captured[&candidate.writes.hook], candidate.writes, &rows);
             let latents = candidate.coder.encode(&inputs);
             measured.sparsity.add(&latents);
             let reconstruction = candidate.coder.reconstruct(&latents, &inputs);
@@ -158,7 +160,7 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// The losses of the clean run, of every reconstruction, and of the ablations of every hook point.
+    /// The losses of the clean run, of every reconstruction, and of the ablations of every place.
     fn add_losses(
         &mut self,
         batch: &Batch,
@@ -169,8 +171,8 @@ impl<'a> Evaluator<'a> {
         let (model, vocabulary) = (self.model, self.model.architecture().vocab_size);
         let clean = CleanRun::new(logits.data, vocabulary, self.positions.predictions(batch));
         self.clean.add(&clean.losses());
-        let changed = |hook: HookPoint, new: NewRows| -> Result<LossSums, ModelError> {
-            let interventions = [replace(batch, hook, rows, new)];
+        let changed = |place: Place, new: NewRows| -> Result<LossSums, ModelError> {
+            let interventions = [replace(batch, place, rows, new)];
             let run = Run { interventions: &interventions, logits: true, ..Run::default() };
             let logits = model.run(batch, &run, &())?;
             Ok(logits.map_or_else(LossSums::default, |logits| clean.compare(logits.data)))
@@ -179,10 +181,10 @@ impl<'a> Evaluator<'a> {
         for ((candidate, measured), reconstruction) in measured.zip(reconstructions) {
             measured.spliced.add(&changed(candidate.writes, NewRows::Each(reconstruction))?);
         }
-        for (hook, ablations) in &mut self.ablations {
+        for (place, ablations) in &mut self.ablations {
             let mean = ablations.mean_activation.clone();
-            ablations.zero.add(&changed(*hook, NewRows::Same(vec![0.0; mean.len()]))?);
-            ablations.mean.add(&changed(*hook, NewRows::Same(mean))?);
+            ablations.zero.add(&changed(*place, NewRows::Same(vec![0.0; mean.len()]))?);
+            ablations.mean.add(&changed(*place, NewRows::Same(mean))?);
         }
         Ok(())
     }
@@ -199,8 +201,9 @@ impl<'a> Evaluator<'a> {
         Evaluation {
             name: candidate.name.clone(),
             kind: candidate.kind,
-            reads: candidate.reads,
-            writes: candidate.writes,
+            reads: candidate.reads.hook,
+            writes: candidate.writes.hook,
+            head: candidate.writes.head.map(|slice| slice.head),
             latents: candidate.coder.dictionary().latents,
             reconstruction: measured.reconstruction.metrics(),
             sparsity: measured.sparsity.metrics(),
@@ -211,6 +214,13 @@ impl<'a> Evaluator<'a> {
             explanations: Vec::new(),
             probes: (!self.labelled.is_empty()).then(|| ProbeMetrics::new(&measured.pooled, &self.labelled)),
         }
+    }
+}
+
+impl Evaluation {
+    /// What it reconstructs.
+    pub fn place(&self) -> String {
+        self.head.map_or_else(|| self.writes.to_string(), |head| format!("{}, head {head}", self.writes))
     }
 }
 

@@ -82,8 +82,8 @@ impl Text {
         };
         let mut first = 0;
         for (batch, rows) in text.batches.iter().zip(&text.rows) {
-            let captured = model.capture(batch, &[candidate.reads, candidate.writes])?;
-            let inputs = gather(&captured[&candidate.reads], rows);
+            let captured = model.capture(batch, &[candidate.reads.hook, candidate.writes.hook])?;
+            let inputs = gather(&captured[&candidate.reads.hook], candidate.reads, rows);
             let encoded: SparseLatents = candidate.coder.encode(&inputs);
             for (row, (indices, values)) in encoded.iter().enumerate() {
                 for (latent, value) in indices.iter().zip(values) {
@@ -92,7 +92,7 @@ impl Text {
             }
             first += rows.len() as u32;
             text.inputs.extend(inputs);
-            text.targets.extend(gather(&captured[&candidate.writes], rows));
+            text.targets.extend(gather(&captured[&candidate.writes.hook], candidate.writes, rows));
         }
         Ok(text)
     }

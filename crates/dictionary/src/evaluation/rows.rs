@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use glossator_model::{Batch, Change, HookPoint, Intervention, Positions, RowContext, Tensor, Units};
+use glossator_model::{Batch, Change, Intervention, Positions, RowContext, Tensor};
 
-/// The given rows of a matrix.
-pub(super) fn gather(tensor: &Tensor, rows: &[usize]) -> Vec<f32> {
+use super::place::Place;
+
+/// The given rows of a hook point's activations, as far as they belong to `place`.
+pub(super) fn gather(tensor: &Tensor, place: Place, rows: &[usize]) -> Vec<f32> {
     let width = tensor.shape.last().copied().unwrap_or(0);
-    rows.iter().flat_map(|row| &tensor.data[row * width..(row + 1) * width]).copied().collect()
+    let columns = place.columns(width);
+    let own = |row: &usize| &tensor.data[row * width..][columns.clone()];
+    rows.iter().flat_map(own).copied().collect()
 }
 
 /// What takes the place of activations.
@@ -18,8 +22,8 @@ pub(super) enum NewRows {
     Same(Vec<f32>),
 }
 
-/// Replaces the activations of a hook point at some rows of a batch (rising).
-pub(super) fn replace(batch: &Batch, hook: HookPoint, rows: &[usize], new: NewRows) -> Intervention {
+/// Replaces the activations of a place at some rows of a batch (rising).
+pub(super) fn replace(batch: &Batch, at: Place, rows: &[usize], new: NewRows) -> Intervention {
     let starts = batch.starts().to_vec();
     let mut place = vec![None; batch.tokens().len()];
     rows.iter().enumerate().for_each(|(index, row)| place[*row] = Some(index));
@@ -34,9 +38,9 @@ pub(super) fn replace(batch: &Batch, hook: HookPoint, rows: &[usize], new: NewRo
         }
     };
     Intervention {
-        hook,
+        hook: at.hook,
         positions: Positions::All,
-        units: Units::All,
+        units: at.units(),
         change: Change::Replace(Arc::new(change)),
     }
 }

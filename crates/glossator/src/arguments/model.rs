@@ -52,8 +52,13 @@ pub(crate) fn load(location: &str, precision: PrecisionArgument) -> anyhow::Resu
     Model::from_checkpoint(checkpoint, precision.into()).with_context(|| format!("cannot load {location}"))
 }
 
-/// As [`load`], with the entries of every weight matrix in a random order: a model that has learned nothing.
+/// The same model with the entries of every weight matrix in a random order: one that has learned nothing.
+pub(crate) fn shuffled(checkpoint: Checkpoint) -> Checkpoint {
+    checkpoint.with_shuffled_weights(SHUFFLE_SEED)
+}
+
+/// As [`load`], with [`shuffled`] weights.
 pub(crate) fn load_shuffled(location: &str, precision: PrecisionArgument) -> anyhow::Result<Model> {
-    let checkpoint = open(location)?.with_shuffled_weights(SHUFFLE_SEED);
+    let checkpoint = shuffled(open(location)?);
     Model::from_checkpoint(checkpoint, precision.into()).with_context(|| format!("cannot load {location}"))
 }

@@ -19,7 +19,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use glossator_model::{Batch, HookPoint, Model, ModelError};
+use glossator_model::{Batch, Model, ModelError};
 use serde::Serialize;
 
 use self::direction::Direction;
@@ -28,6 +28,7 @@ pub use self::words::{Word, words};
 use super::candidate::{Candidate, CandidateKind};
 use super::defined::ratio;
 use super::geometry::cosine;
+use super::place::Place;
 use super::probing::{PooledLatents, sparse_f1};
 use crate::sparse_latents::SparseLatents;
 
@@ -72,7 +73,7 @@ pub fn absorption(
     words: &[Word],
     candidates: &[Candidate],
 ) -> Result<Vec<Option<AbsorptionMetrics>>, ModelError> {
-    let mut hooks: BTreeMap<HookPoint, Letters> = BTreeMap::new();
+    let mut places: BTreeMap<Place, Letters> = BTreeMap::new();
     let mut measured = Vec::new();
     for candidate in candidates {
         let unfit = candidate.reads != candidate.writes || candidate.kind == CandidateKind::Coordinates;
@@ -80,7 +81,7 @@ pub fn absorption(
             measured.push(None);
             continue;
         }
-        let letters = match hooks.entry(candidate.reads) {
+        let letters = match places.entry(candidate.reads) {
             Entry::Occupied(read) => read.into_mut(),
             Entry::Vacant(unread) => unread.insert(Letters::read(model, beginning, words, candidate.reads)?),
         };
@@ -89,7 +90,7 @@ pub fn absorption(
     Ok(measured)
 }
 
-/// The activations of words at a hook point, and the directions of letters there.
+/// The activations of words at a place, and the directions of letters there.
 struct Letters {
     width: usize,
     /// The first letter of each word.
@@ -101,15 +102,18 @@ struct Letters {
 }
 
 impl Letters {
-    fn read(model: &Model, beginning: &[u32], words: &[Word], hook: HookPoint) -> Result<Self, ModelError> {
-        let width = hook.width(model.architecture());
+    fn read(model: &Model, beginning: &[u32], words: &[Word], place: Place) -> Result<Self, ModelError> {
+        let whole = place.hook.width(model.architecture());
+        let columns = place.columns(whole);
+        let width = columns.len();
         let mut activations = Vec::with_capacity(words.len() * width);
         for words in words.chunks(BATCH) {
             let sequences: Vec<Vec<u32>> =
                 words.iter().map(|word| [beginning, &[word.token]].concat()).collect();
-            let captured = model.capture(&Batch::from_sequences(&sequences), &[hook])?;
-            let rows = captured[&hook].data.chunks_exact(width);
-            rows.skip(beginning.len()).step_by(beginning.len() + 1).for_each(|row| activations.extend(row));
+            let captured = model.capture(&Batch::from_sequences(&sequences), &[place.hook])?;
+            let rows = captured[&place.hook].data.chunks_exact(whole);
+            let last = rows.skip(beginning.len()).step_by(beginning.len() + 1);
+            last.for_each(|row| activations.extend(&row[columns.clone()]));
         }
         Ok(Self::new(width, words.iter().map(|word| word.letter).collect(), activations))
     }
@@ -228,6 +232,8 @@ fn is_test(word: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use glossator_model::HookPoint;
+
     use super::*;
     use crate::testing::{example, numbers};
     use crate::{Activation, Dictionary};

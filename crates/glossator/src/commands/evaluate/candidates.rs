@@ -1,35 +1,31 @@
 //! From `--dictionary` and `--baselines` to what is evaluated.
 
 use anyhow::{Context, ensure};
-use glossator_dictionary::evaluation::{Calibrated, Candidate, CandidateKind, baseline};
+use glossator_dictionary::evaluation::{Calibrated, Candidate, CandidateKind, Place, baseline};
 use glossator_model::{Architecture, HookPoint};
 
 use super::{Baseline, Evaluate};
+use crate::arguments::dictionary::Location;
 use crate::output;
 
 /// Reads every dictionary and checks that it fits the model.
 pub(super) fn dictionaries(
-    command: &Evaluate,
+    locations: &[Location],
     architecture: &Architecture,
 ) -> anyhow::Result<Vec<Candidate>> {
-    command
-        .dictionaries
+    locations
         .iter()
         .map(|location| {
             let name = location.path().display().to_string();
             let loaded = location.load().with_context(|| format!("cannot use {name}"))?;
-            let (reads, writes) = (loaded.reads, loaded.writes_to);
-            if let Some(head) = loaded.dictionary.metadata.head {
-                let whole = reads.width(architecture);
-                ensure!(
-                    loaded.dictionary.d_input == whole,
-                    "{name} is about head {head} of {reads} alone: dictionaries of one head are not evaluated yet"
-                );
-            }
-            fits(architecture, reads, loaded.dictionary.d_input)
-                .with_context(|| format!("cannot use {name}"))?;
-            fits(architecture, writes, loaded.dictionary.d_output)
-                .with_context(|| format!("cannot use {name}"))?;
+            let dictionary = &loaded.dictionary;
+            let of_head = dictionary.d_input != loaded.reads.width(architecture);
+            let head = dictionary.metadata.head.filter(|_| of_head);
+            let [reads, writes] =
+                [(loaded.reads, dictionary.d_input), (loaded.writes_to, dictionary.d_output)]
+                    .map(|(hook, width)| fitting(architecture, hook, head, width));
+            let reads = reads.with_context(|| format!("cannot use {name}"))?;
+            let writes = writes.with_context(|| format!("cannot use {name}"))?;
             let kind = CandidateKind::Dictionary;
             Candidate::new(name.clone(), kind, [reads, writes], loaded.dictionary)
                 .with_context(|| format!("cannot use {name}"))
@@ -37,12 +33,20 @@ pub(super) fn dictionaries(
         .collect()
 }
 
-fn fits(architecture: &Architecture, hook: HookPoint, width: usize) -> anyhow::Result<()> {
+/// The place of a hook point, or of one of its heads, that has `width` values.
+fn fitting(
+    architecture: &Architecture,
+    hook: HookPoint,
+    head: Option<usize>,
+    width: usize,
+) -> anyhow::Result<Place> {
     ensure!(hook.exists_in(architecture), "the model has no place {hook}");
     ensure!(hook.features().is_some(), "dictionaries cannot stand at {hook}");
-    let found = hook.width(architecture);
-    ensure!(found == width, "it is made for {width} values, and {hook} has {found}");
-    Ok(())
+    let place = Place::new(hook, head, architecture)
+        .with_context(|| format!("{hook} has no head {}", head.unwrap_or_default()))?;
+    let found = place.width(architecture);
+    ensure!(found == width, "it is made for {width} values, and {place} has {found}");
+    Ok(place)
 }
 
 /// The baselines of every dictionary, each once: as sparse as the dictionary on the calibration text.
@@ -61,30 +65,37 @@ pub(super) fn baselines(
             continue;
         }
         let Some(l0) = l0 else { continue };
-        let hook = dictionary.writes;
+        let place = dictionary.writes;
         for &kind in &kinds {
             let latents = dictionary.coder.dictionary().latents;
             let name = name(kind, *l0, latents);
-            if made.iter().any(|other| other.name == name && other.writes == hook) {
+            if made.iter().any(|other| other.name == name && other.writes == place) {
                 continue;
             }
-            if let Some(weights) = baseline(kind, &calibrated.moments[&hook], *l0, latents) {
-                made.push(Candidate::new(name, kind, [hook, hook], weights)?);
+            if let Some(weights) = baseline(kind, &calibrated.moments[&place], *l0, latents) {
+                made.push(Candidate::new(name, kind, [place, place], weights)?);
             }
         }
     }
     Ok(made)
 }
 
-/// The dictionaries as they stand beside themselves: on a model with shuffled weights.
+/// What stands beside the dictionaries on a model with shuffled weights: they themselves, and those that were trained
+/// there.
 pub(super) fn on_shuffled_model(
     command: &Evaluate,
     architecture: &Architecture,
 ) -> anyhow::Result<Vec<Candidate>> {
-    let mut candidates = dictionaries(command, architecture)?;
-    for candidate in &mut candidates {
-        candidate.kind = CandidateKind::ShuffledModel;
-        candidate.name = format!("{}, shuffled model", candidate.name);
+    let itself: &[Location] =
+        if command.baselines.contains(&Baseline::Shuffled) { &command.dictionaries } else { &[] };
+    let mut candidates = Vec::new();
+    let trained_there = command.shuffled_dictionaries.as_slice();
+    for (locations, what) in [(itself, "shuffled model"), (trained_there, "trained on the shuffled model")] {
+        for mut candidate in dictionaries(locations, architecture)? {
+            candidate.kind = CandidateKind::ShuffledModel;
+            candidate.name = format!("{}, {what}", candidate.name);
+            candidates.push(candidate);
+        }
     }
     Ok(candidates)
 }

@@ -28,7 +28,7 @@ pub(super) fn measure(
     for ((candidate, location), evaluation) in
         dictionaries.zip(&command.dictionaries).zip(evaluations.iter_mut())
     {
-        let hook = candidate.reads.features().context("dictionaries cannot stand there")?;
+        let hook = candidate.reads.hook.features().context("dictionaries cannot stand there")?;
         let recorded = atlas.manifest().run.dictionaries.iter().find(|recorded| recorded.hook == hook);
         let files = crate::arguments::dictionary::files(location.path())?;
         if recorded.is_none_or(|recorded| checksum(&files).ok().as_ref() != Some(&recorded.checksum)) {

@@ -88,6 +88,10 @@ pub(crate) struct Evaluate {
     /// What dictionaries are held against
     #[arg(long, value_enum, value_delimiter = ',', default_value = "coordinates,components,random,shuffled")]
     baselines: Vec<Baseline>,
+    /// A dictionary that was trained on the same model with shuffled weights (shuffled_weights = true in a run file):
+    /// measured there, beside the others. May be given several times
+    #[arg(long = "shuffled-dictionary", value_name = "[HOOK=]PATH")]
+    shuffled_dictionaries: Vec<Location>,
     /// Number format of the model's matrix products; dictionaries are f32 always
     #[arg(long, value_enum, default_value_t = PrecisionArgument::Auto)]
     precision: PrecisionArgument,

@@ -72,17 +72,16 @@ fn losses(evaluations: &[Evaluation]) -> Chart {
         marks: Marks::Line,
         points: value.map_or_else(Vec::new, |value| vec![[low, value], [high, value]]),
     };
-    let mut hooks = Vec::new();
+    let mut places = Vec::new();
     for evaluation in evaluations {
         let Some(LossMetrics { clean, mean_ablated, .. }) = &evaluation.losses else { continue };
-        if hooks.is_empty() {
+        if places.is_empty() {
             chart.series.push(level("clean".to_owned(), clean.cross_entropy));
         }
-        if !hooks.contains(&evaluation.writes) {
-            hooks.push(evaluation.writes);
-            chart
-                .series
-                .push(level(format!("mean ablation of {}", evaluation.writes), mean_ablated.cross_entropy));
+        let place = evaluation.place();
+        if !places.contains(&place) {
+            chart.series.push(level(format!("mean ablation of {place}"), mean_ablated.cross_entropy));
+            places.push(place);
         }
     }
     chart

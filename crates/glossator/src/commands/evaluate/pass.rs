@@ -7,9 +7,9 @@ use anyhow::{Context, ensure};
 use glossator_corpus::Corpus;
 use glossator_dictionary::evaluation::{
     AbsorptionMetrics, Calibrated, Calibration, Candidate, CountedPositions, Evaluation, Evaluator,
-    LabelledWindow, Moments, Wanted, absorption, words,
+    LabelledWindow, Moments, Place, Wanted, absorption, words,
 };
-use glossator_model::{Batch, HookPoint, Model};
+use glossator_model::{Batch, Model};
 use indicatif::ProgressBar;
 
 use super::report::Report;
@@ -43,7 +43,7 @@ pub(super) struct Prepared {
 impl Prepared {
     pub(super) fn new(command: &Evaluate) -> anyhow::Result<Self> {
         let model = load(&command.model, command.precision)?;
-        let candidates = candidates::dictionaries(command, model.architecture())?;
+        let candidates = candidates::dictionaries(&command.dictionaries, model.architecture())?;
         let tokenizer = model.tokenizer()?;
         let mut plan = command.corpus.plan(command.sources.clone());
         let context = plan.context.max(1) as u64;
@@ -97,7 +97,7 @@ impl Prepared {
             label_field: command.label_field.clone(),
             evaluations,
         };
-        if command.baselines.contains(&Baseline::Shuffled) {
+        if command.baselines.contains(&Baseline::Shuffled) || !command.shuffled_dictionaries.is_empty() {
             output::note("the same on the model with shuffled weights");
             let shuffled = self.with_shuffled_weights(command)?;
             let calibrated = shuffled.calibrate(command)?;
@@ -106,7 +106,7 @@ impl Prepared {
         Ok(report)
     }
 
-    /// The dictionaries alone, on the same text, with a model that has learned nothing.
+    /// Dictionaries alone, on the same text, with a model that has learned nothing.
     fn with_shuffled_weights(self, command: &Evaluate) -> anyhow::Result<Self> {
         let model = load_shuffled(&command.model, command.precision)?;
         let candidates = candidates::on_shuffled_model(command, model.architecture())?;
@@ -117,7 +117,7 @@ impl Prepared {
     fn evaluate(
         &self,
         command: &Evaluate,
-        means: &BTreeMap<HookPoint, Vec<f32>>,
+        means: &BTreeMap<Place, Vec<f32>>,
     ) -> anyhow::Result<Vec<Evaluation>> {
         let mut evaluator = Evaluator::new(&self.model, &self.positions, &self.candidates, means);
         let (evaluated, candidates) = (self.corpus.len() - self.calibration, self.candidates.len());
@@ -216,11 +216,11 @@ fn bar(work: usize, message: &'static str) -> ProgressBar {
 }
 
 /// The mean activations of mean ablation.
-fn means(calibrated: &Calibrated) -> anyhow::Result<BTreeMap<HookPoint, Vec<f32>>> {
-    let mean = |(hook, moments): (&HookPoint, &Moments)| {
+fn means(calibrated: &Calibrated) -> anyhow::Result<BTreeMap<Place, Vec<f32>>> {
+    let mean = |(place, moments): (&Place, &Moments)| {
         let mean =
             moments.mean().context("no position of the calibration text counts: lower --skip-first")?;
-        Ok((*hook, mean.into_iter().map(|value| value as f32).collect()))
+        Ok((*place, mean.into_iter().map(|value| value as f32).collect()))
     };
     calibrated.moments.iter().map(mean).collect()
 }

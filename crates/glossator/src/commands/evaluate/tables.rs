@@ -190,7 +190,7 @@ fn explanations(evaluations: &[Evaluation]) -> Table {
                 e.loss_recovered_mean,
             ];
             let cells = [e.explainer.clone(), e.explained.to_string()].into_iter().chain(numbers.map(number));
-            let name = format!("{} at {}", evaluation.name, evaluation.writes);
+            let name = format!("{} at {}", evaluation.name, evaluation.place());
             std::iter::once(name).chain(cells).collect()
         })
     });
@@ -199,6 +199,6 @@ fn explanations(evaluations: &[Evaluation]) -> Table {
 
 /// A row that begins with the candidate's name and place.
 fn named<const N: usize>(evaluation: &Evaluation, cells: [String; N]) -> Vec<String> {
-    let name = format!("{} at {}", evaluation.name, evaluation.writes);
+    let name = format!("{} at {}", evaluation.name, evaluation.place());
     std::iter::once(name).chain(cells).collect()
 }

@@ -270,8 +270,11 @@ impl Learner {
             }
         }
         bail!(
-            "{}: no format keeps a dictionary of this variant between these hook points, normalised like this",
-            self.entry.name
+            "{}: no program's format keeps a dictionary of this variant from {} to {} values, normalised like this \
+             (docs/concepts/dictionaries.md says which keep what)",
+            self.entry.name,
+            self.read.count,
+            self.target.count
         )
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use glossator_corpus::{Corpus, CorpusPlan, Split};
 use glossator_dictionary::Dictionary;
 use glossator_dictionary::evaluation::{
-    Calibration, Candidate, CandidateKind, CountedPositions, Evaluation, Evaluator, Wanted,
+    Calibration, Candidate, CandidateKind, CountedPositions, Evaluation, Evaluator, Place, Wanted,
 };
 use glossator_model::{Batch, HookPoint, Model};
 
@@ -28,8 +28,7 @@ struct HeldOutText {
     at_once: usize,
 }
 
-/// Measures dictionaries, each with its place in the run file; none is of a single head's, and none at all if there is no
-/// held-out text.
+/// Measures dictionaries, each with its place in the run file; none at all if there is no held-out text.
 pub(super) fn measure(
     run: &RunFile,
     model: &Model,
@@ -51,10 +50,10 @@ pub(super) fn measure(
         calibration.read(&batch)?;
         bar.inc(batch.len() as u64);
     }
-    let mut means: BTreeMap<HookPoint, Vec<f32>> = BTreeMap::new();
-    for (hook, moments) in calibration.finish().moments {
+    let mut means: BTreeMap<Place, Vec<f32>> = BTreeMap::new();
+    for (place, moments) in calibration.finish().moments {
         let mean = moments.mean().context("no held-out position counts: lower skip_first")?;
-        means.insert(hook, mean.into_iter().map(|value| value as f32).collect());
+        means.insert(place, mean.into_iter().map(|value| value as f32).collect());
     }
     let mut evaluator = Evaluator::new(model, &positions, &candidates, &means);
     for batch in text.batches(text.calibration..text.corpus.len()) {
@@ -98,7 +97,7 @@ impl HeldOutText {
     }
 }
 
-/// What can be spliced into the model: whole hook points.
+/// The dictionaries where they stand in the model.
 fn candidates(
     run: &RunFile,
     model: &Model,
@@ -109,8 +108,8 @@ fn candidates(
         let entry = &run.dictionary[place];
         let reads: HookPoint = entry.hook.parse()?;
         let writes: HookPoint = entry.target_hook.as_ref().unwrap_or(&entry.hook).parse()?;
-        let whole = entry.head.is_none() && writes.width(model.architecture()) == dictionary.d_output;
-        if whole {
+        let places = [reads, writes].map(|hook| Place::new(hook, entry.head, model.architecture()));
+        if let [Some(reads), Some(writes)] = places {
             let kind = CandidateKind::Dictionary;
             candidates.push((place, Candidate::new(entry.name.clone(), kind, [reads, writes], dictionary)?));
         }

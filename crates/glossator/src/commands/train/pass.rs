@@ -90,6 +90,7 @@ pub(super) fn train(run: &RunFile, cache: Option<&Path>, checkpoint_seconds: f64
 impl<'a> Pass<'a> {
     fn open(run: &'a RunFile, cache: Option<&Path>) -> anyhow::Result<Self> {
         let checkpoint = model::open(&run.model)?;
+        let checkpoint = if run.shuffled_weights { model::shuffled(checkpoint) } else { checkpoint };
         let model = Model::from_checkpoint(checkpoint, run.precision)
             .with_context(|| format!("cannot load {}", run.model))?;
         let cached = cache.map(cache::cached_hooks).transpose()?.unwrap_or_default();
@@ -263,7 +264,7 @@ impl<'a> Pass<'a> {
         let (run, entry) = (self.run, &learner.entry);
         let texts = run.corpus.iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
         Metadata {
-            model: Some(run.model.clone()),
+            model: Some(run.subject()),
             hook: Some(entry.hook.clone()),
             hook_out: entry.target_hook.clone(),
             head: entry.head,
@@ -279,7 +280,7 @@ impl<'a> Pass<'a> {
 fn manifest(run: &RunFile, model: &Model, corpus: &Corpus, joint: &JointRows, rows: u64) -> Manifest {
     let manifest = Manifest {
         version: 1,
-        model: run.model.clone(),
+        model: run.subject(),
         model_bytes: cache::model_bytes(&run.model),
         precision: format!("{:?}", model.precision()).to_lowercase(),
         corpus: corpus.report().fingerprint.clone(),

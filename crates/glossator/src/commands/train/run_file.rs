@@ -19,6 +19,9 @@ const LISTS: [&str; 2] = ["groups", "resample_at"];
 pub(super) struct RunFile {
     /// A Hugging Face directory, a .gguf file, or hf:organisation/name.
     pub(super) model: String,
+    /// Whether the entries of its weight matrices are put in a random order first, as in the evaluation's baseline.
+    #[serde(default)]
+    pub(super) shuffled_weights: bool,
     /// Files, directories or globs.
     pub(super) corpus: Vec<PathBuf>,
     /// Where dictionaries, metrics and checkpoints go.
@@ -88,6 +91,11 @@ impl RunFile {
             ensure!(!taken, "two are named `{}`", entry.name);
         }
         Ok(())
+    }
+
+    /// What the activations are of.
+    pub(super) fn subject(&self) -> String {
+        format!("{}{}", self.model, if self.shuffled_weights { " with shuffled weights" } else { "" })
     }
 
     /// The plan of the corpus.
