@@ -19,6 +19,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use super::disk;
 use crate::output;
 
 const MANIFEST: &str = "manifest.json";
@@ -94,21 +95,25 @@ impl Cache {
     /// Opens the cache in `directory`, or begins one; `wanted` is what the run needs.
     pub(super) fn open(directory: &Path, wanted: Manifest) -> anyhow::Result<Self> {
         let found = read_manifest(directory)?;
-        if let Some(found) = &found {
-            ensure!(
-                *found == wanted,
-                "{} holds other activations ({}): give another --cache, or remove it",
-                directory.display(),
-                differences(found, &wanted)?.join(", ")
-            );
-        } else {
-            let action = || format!("cannot create the cache {}", directory.display());
-            fs::create_dir_all(directory).with_context(action)?;
-            write_whole(&directory.join(MANIFEST), serde_json::to_string_pretty(&wanted)?.as_bytes())?;
-        }
         let cache = Self { directory: directory.to_owned(), manifest: wanted, shard: None };
+        let wanted = &cache.manifest;
         let shards = cache.manifest.batches.div_ceil(cache.manifest.batches_per_shard);
         let there = (0..shards).filter(|shard| cache.path(*shard).exists()).count();
+        if let Some(found) = &found {
+            ensure!(
+                found == wanted,
+                "{} holds other activations ({}): give another --cache, or remove it",
+                directory.display(),
+                differences(found, wanted)?.join(", ")
+            );
+        }
+        let missing = cache.manifest.bytes() * (shards - there) as f64 / shards.max(1) as f64;
+        disk::ensure_room(directory, missing as u64)?;
+        if found.is_none() {
+            let action = || format!("cannot create the cache {}", directory.display());
+            fs::create_dir_all(directory).with_context(action)?;
+            write_whole(&directory.join(MANIFEST), serde_json::to_string_pretty(wanted)?.as_bytes())?;
+        }
         output::note(&format!(
             "cache {}: {} rows of {} values, {:.2} GiB in {shards} shards, of which {there} are there",
             directory.display(),

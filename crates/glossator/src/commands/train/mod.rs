@@ -2,6 +2,7 @@
 
 mod activations;
 mod cache;
+mod disk;
 mod entry;
 mod learner;
 mod measured;
