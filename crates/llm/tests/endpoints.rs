@@ -3,14 +3,18 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Reply, Server, chat, last};
-use glossator_llm::http::{Dialect, Endpoint, GradeMethod, HttpModel, Probe, Timeouts, TurnMethod};
+use glossator_llm::http::{
+    Dialect, Endpoint, GradeMethod, HttpModel, Probe, SchemaMethod, Timeouts, TurnMethod,
+};
 use glossator_llm::pacing::Limits;
 use glossator_llm::{
-    Capabilities, Client, FailureKind, Finish, Generation, Grading, LlmError, Message, Outcome, Piece,
-    Request, Want,
+    Capabilities, Client, FailureKind, Finish, Generation, Grading, Ledger, LlmError, Message, Outcome,
+    Piece, Request, Want,
 };
 use serde_json::{Value, json};
 
@@ -222,18 +226,65 @@ fn the_key_does_not_follow_a_redirect() {
     assert!(thief.calls().is_empty());
 }
 
-#[test]
-fn a_provider_that_is_down_is_not_asked_for_ever() {
-    // A port on which nobody listens.
+/// An address on which nobody listens.
+fn nowhere() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+fn client_at(base: &str, limits: Limits) -> Client {
     let probe =
         Probe { dialect: Dialect::unknown(), capabilities: Capabilities::default(), findings: Vec::new() };
+    Client::new(Box::new(HttpModel::new(endpoint(base), probe, limits)))
+}
+
+#[test]
+fn a_provider_that_is_not_there_for_one_request_is_unreachable() {
     let limits = Limits { attempts: 2, ..Limits::default() };
-    let client = Client::new(Box::new(HttpModel::new(endpoint(&base), probe, limits)));
-    let outcomes = client.ask(&[request("hello")]).unwrap();
+    let outcomes = client_at(&nowhere(), limits).ask(&[request("hello")]).unwrap();
     assert_eq!(outcomes[0].as_ref().unwrap_err().kind, FailureKind::Unreachable);
+}
+
+/// The circuit breaker opens after eight failures, and after four trials that failed the run stops: nothing more is sent, and
+/// what was answered before is kept.
+#[test]
+fn a_provider_that_goes_down_stops_the_run() {
+    let requests: Vec<Request> = (0..200).map(|number| request(&number.to_string())).collect();
+    // Every request could be tried often enough; it is the breaker that ends it.
+    let limits =
+        Limits { attempts: 100, concurrency: 4, pause: Duration::from_millis(5), ..Limits::default() };
+    let start = Instant::now();
+    let error = client_at(&nowhere(), limits).ask(&requests).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, LlmError::Stopped { .. }) && text.contains("the provider is down"), "{text}");
+    assert!(start.elapsed() < Duration::from_secs(30));
+
+    let down = Arc::new(AtomicBool::new(true));
+    let is_down = Arc::clone(&down);
+    let server = Server::new(move |call, before| {
+        if before >= 20 && is_down.load(Ordering::Relaxed) {
+            return Reply::Status(500, json!({ "error": { "message": "gone" } }));
+        }
+        Reply::Status(200, chat(&last(call)))
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let client = || {
+        let ledger = Arc::new(Ledger::open(&directory.path().join("ledger.sqlite")).unwrap());
+        client_at(&server.base, limits).with_ledger(ledger).unwrap()
+    };
+    {
+        let client = client();
+        assert!(client.ask(&requests).unwrap_err().to_string().contains("run the same command again"));
+        assert_eq!(client.totals().answered, 20);
+        // Eight failures open it; those that were under way by then and four trials come after them.
+        let failed = server.calls().len() - 20;
+        assert!((12..=8 + 4 + 4).contains(&failed), "{failed} requests went to a provider that is down");
+    }
+    down.store(false, Ordering::Relaxed);
+    let client = client();
+    let outcomes = client.ask(&requests).unwrap();
+    assert!(outcomes.iter().all(Result::is_ok));
+    assert_eq!((client.totals().kept, client.totals().answered), (20, 180));
 }
 
 #[test]
@@ -351,6 +402,29 @@ fn prompt_logprobs_are_graded_at_the_end_of_the_prompt() {
     let answer = client_with(&server, dialect, 1).ask(&[request]).unwrap().remove(0).unwrap();
     assert_eq!(answer.grades.len(), 2);
     assert!(answer.grades.iter().all(|grade| grade.0[0] == 0.0 && (grade.0[1] - 0.5).abs() < 1e-6));
+}
+
+/// Some servers answer every request with a schema by an error: where the probe found no way, none is sent.
+#[test]
+fn a_schema_is_sent_in_the_way_that_was_found_and_else_not_at_all() {
+    let schema = json!({ "type": "array", "items": { "enum": [0, 1] } });
+    let asked = Request {
+        want: Want::Text(Generation { json_schema: Some(schema.clone()), ..Generation::default() }),
+        ..request("hello")
+    };
+    let published = json!({
+        "type": "json_schema", "json_schema": { "name": "answer", "strict": true, "schema": schema },
+    });
+    for (method, wanted) in [
+        (None, Value::Null),
+        (Some(SchemaMethod::JsonSchema), published),
+        (Some(SchemaMethod::JsonObject), json!({ "type": "json_object", "schema": schema })),
+    ] {
+        let server = always(|| Reply::Status(200, chat("[1]")));
+        let dialect = Dialect { schema: method, ..Dialect::unknown() };
+        client_with(&server, dialect, 1).ask(std::slice::from_ref(&asked)).unwrap().remove(0).unwrap();
+        assert_eq!(server.calls()[0].body["response_format"], wanted);
+    }
 }
 
 #[test]

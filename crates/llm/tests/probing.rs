@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Call, Reply, Server, chat, last};
-use glossator_llm::http::{Endpoint, GradeMethod, TextMethod, Timeouts, TurnMethod, probe};
+use glossator_llm::http::{Endpoint, GradeMethod, SchemaMethod, TextMethod, Timeouts, TurnMethod, probe};
 use serde_json::{Value, json};
 
 fn endpoint(server: &Server) -> Endpoint {
@@ -29,7 +29,10 @@ fn capable(call: &Call) -> Reply {
     }
     let text = match last(call).as_str() {
         "one two three four" => " five six".to_owned(),
-        "Say hello." => json!({ "word": call.body["response_format"]["json_schema"]["schema"]["properties"]["word"]["enum"][0] }).to_string(),
+        "Say hello." => {
+            let format = &call.body["response_format"];
+            json!({ "word": format["json_schema"]["schema"]["properties"]["word"]["enum"][0] }).to_string()
+        }
         "Invent a name for a town and describe it." => format!("Town {}", call.body["seed"]),
         _ => "yes".to_owned(),
     };
@@ -52,6 +55,7 @@ fn what_is_offered_is_found() {
     assert_eq!(serde_json::to_value(probe.capabilities).unwrap(), all, "{:#?}", probe.findings);
     assert_eq!(probe.dialect.grades, Some(GradeMethod::Echo));
     assert_eq!(probe.dialect.turns, Some(TurnMethod::LastMessage));
+    assert_eq!(probe.dialect.schema, Some(SchemaMethod::JsonSchema));
     assert!(server.calls().len() <= 14, "{}", server.calls().len());
 }
 
@@ -67,6 +71,26 @@ fn what_is_not_shown_is_not_offered_and_each_finding_says_why() {
     assert!(probe.findings.iter().all(|finding| !finding.why.is_empty()));
     let grades = probe.findings.iter().find(|finding| finding.what == "grades").unwrap();
     assert!(grades.why.contains("404"), "{}", grades.why);
+}
+
+/// As llama-cpp-python does it: the published way is an error, its own is followed.
+#[test]
+fn a_schema_beside_json_object_is_found() {
+    let server = Server::new(|call, _| match call.body["response_format"]["type"].as_str() {
+        Some("json_schema") => {
+            Reply::Status(400, json!({ "error": { "message": "Input should be 'text' or 'json_object'" } }))
+        }
+        Some("json_object") => {
+            let word = &call.body["response_format"]["schema"]["properties"]["word"]["enum"][0];
+            Reply::Status(200, chat(&json!({ "word": word }).to_string()))
+        }
+        _ => Reply::Status(200, chat("yes")),
+    });
+    let found = probe(&endpoint(&server)).unwrap();
+    assert!(found.capabilities.json_schema);
+    assert_eq!(found.dialect.schema, Some(SchemaMethod::JsonObject));
+    let stored: Value = serde_json::to_value(found.dialect).unwrap();
+    assert_eq!(stored["schema"], "json_object");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::body::{only_choice, settings};
-use super::dialect::{Dialect, TurnMethod};
+use super::dialect::{Dialect, SchemaMethod, TurnMethod};
 use super::failure::AttemptError;
 use crate::answer::{Answer, FailureKind, Finish, TokenLogprob};
 use crate::request::{Generation, Message, Request, Role};
@@ -20,11 +20,17 @@ pub(super) fn body(request: &Request, generation: &Generation, model: &str, dial
         body["logprobs"] = true.into();
         body["top_logprobs"] = generation.top_logprobs.into();
     }
-    if let Some(schema) = &generation.json_schema {
-        body["response_format"] = json!({
-            "type": "json_schema",
-            "json_schema": { "name": "answer", "strict": true, "schema": schema },
-        });
+    match (&generation.json_schema, dialect.schema) {
+        (Some(schema), Some(SchemaMethod::JsonSchema)) => {
+            body["response_format"] = json!({
+                "type": "json_schema",
+                "json_schema": { "name": "answer", "strict": true, "schema": schema },
+            });
+        }
+        (Some(schema), Some(SchemaMethod::JsonObject)) => {
+            body["response_format"] = json!({ "type": "json_object", "schema": schema });
+        }
+        (Some(_), None) | (None, _) => {}
     }
     let begun = request.messages.last().is_some_and(|message| message.role == Role::Assistant);
     if begun && dialect.turns == Some(TurnMethod::ContinueFinalMessage) {

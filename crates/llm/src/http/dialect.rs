@@ -13,6 +13,9 @@ pub struct Dialect {
     pub turns: Option<TurnMethod>,
     /// How a given text is graded.
     pub grades: Option<GradeMethod>,
+    /// How an answer is held to a JSON schema.
+    #[serde(default = "SchemaMethod::openai")]
+    pub schema: Option<SchemaMethod>,
     /// The limit of new tokens is called `max_completion_tokens`.
     pub max_completion_tokens: bool,
     /// The temperature may be chosen.
@@ -26,6 +29,7 @@ impl Dialect {
             text: TextMethod::Chat,
             turns: None,
             grades: None,
+            schema: None,
             max_completion_tokens: false,
             temperature: true,
         }
@@ -60,6 +64,25 @@ pub enum GradeMethod {
     Echo,
     /// vLLM: `/chat/completions` with `prompt_logprobs`, so that the model's own chat template is used.
     PromptLogprobs,
+}
+
+/// How an answer is held to a JSON schema. Endpoints that know neither way are not sent the schema: some answer nothing else
+/// than an error then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SchemaMethod {
+    /// OpenAI: `response_format` of the type `json_schema`.
+    JsonSchema,
+    /// llama-cpp-python: `response_format` of the type `json_object`, with the schema beside it.
+    JsonObject,
+}
+
+impl SchemaMethod {
+    /// What was sent before endpoints were asked for the way.
+    #[allow(clippy::unnecessary_wraps, reason = "the default of an optional field")]
+    fn openai() -> Option<Self> {
+        Some(Self::JsonSchema)
+    }
 }
 
 /// What a probe found.

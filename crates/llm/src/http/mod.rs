@@ -15,7 +15,7 @@ mod model;
 mod probe;
 
 pub(crate) use body::{build, parse};
-pub use dialect::{Dialect, Finding, GradeMethod, Probe, TextMethod, TurnMethod};
+pub use dialect::{Dialect, Finding, GradeMethod, Probe, SchemaMethod, TextMethod, TurnMethod};
 pub use endpoint::{Endpoint, Timeouts};
 pub(crate) use failure::{AttemptError, What, of_status};
 pub use model::HttpModel;

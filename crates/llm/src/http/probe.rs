@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::body::{build, parse};
-use super::dialect::{Dialect, Finding, GradeMethod, Probe, TextMethod, TurnMethod};
+use super::dialect::{Dialect, Finding, GradeMethod, Probe, SchemaMethod, TextMethod, TurnMethod};
 use super::endpoint::Endpoint;
 use super::failure::{AttemptError, What};
 use crate::answer::{Answer, FailureKind};
@@ -116,15 +116,26 @@ impl Prober<'_> {
             "required": ["word"], "additionalProperties": false,
         });
         let request = question("Say hello.", Generation { json_schema: Some(schema), ..generation(64) });
-        match self.ask(&request) {
-            Ok(answer) => {
-                let json: Value = serde_json::from_str(&answer.text).unwrap_or_default();
-                let followed = json == json!({ "word": WORD });
-                let does = if followed { "followed" } else { "not followed" };
-                self.found("json schema", followed, format!("{does}: {:?}", shown(&answer.text)))
+        let mut why = Vec::new();
+        for (method, name) in [
+            (SchemaMethod::JsonSchema, "as json_schema"),
+            (SchemaMethod::JsonObject, "as json_object with a schema (llama-cpp-python)"),
+        ] {
+            self.dialect.schema = Some(method);
+            match self.ask(&request) {
+                Ok(answer) => {
+                    let json: Value = serde_json::from_str(&answer.text).unwrap_or_default();
+                    let text = shown(&answer.text);
+                    if json == json!({ "word": WORD }) {
+                        return self.found("json schema", true, format!("{name}, followed: {text:?}"));
+                    }
+                    why.push(format!("{name}, not followed: {text:?}"));
+                }
+                Err(error) => why.push(format!("{name}: {}", error.message)),
             }
-            Err(error) => self.found("json schema", false, error.message),
         }
+        self.dialect.schema = None;
+        self.found("json schema", false, why.join("; "))
     }
 
     fn seed(&mut self) -> bool {

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 /// Failures in a row that open it.
 const FAILURES: u32 = 8;
-/// The first pause; each further one is twice as long.
-const PAUSE: Duration = Duration::from_secs(10);
 /// Trials that fail before the provider counts as down.
 const TRIALS: u32 = 4;
 
 /// Whether the provider seems to be there.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Breaker {
+    /// The first pause; each further one is twice as long.
+    pause: Duration,
     failures: u32,
     trials: u32,
     /// While it is open: when the next trial may go out.
@@ -33,6 +33,11 @@ pub(super) enum State {
 }
 
 impl Breaker {
+    /// Closed.
+    pub(super) fn new(pause: Duration) -> Self {
+        Self { pause, failures: 0, trials: 0, open_until: None, trying: false }
+    }
+
     pub(super) fn state(&self, now: Duration) -> State {
         match self.open_until {
             _ if self.trials >= TRIALS => State::Down,
@@ -49,7 +54,7 @@ impl Breaker {
 
     /// The provider answered, even if only to say that it is busy.
     pub(super) fn alive(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.pause);
     }
 
     /// It did not.
@@ -62,7 +67,7 @@ impl Breaker {
             // Requests that were under way when it opened say nothing new.
             return;
         }
-        self.open_until = Some(now + PAUSE * (1 << self.trials));
+        self.open_until = Some(now + self.pause * (1 << self.trials));
     }
 }
 
@@ -71,10 +76,11 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const PAUSE: Duration = Duration::from_secs(10);
 
     #[test]
     fn it_opens_tries_and_gives_up() {
-        let mut breaker = Breaker::default();
+        let mut breaker = Breaker::new(PAUSE);
         for _ in 0..FAILURES - 1 {
             breaker.failed(SECOND);
         }
@@ -96,7 +102,7 @@ mod tests {
 
     #[test]
     fn one_success_closes_it() {
-        let mut breaker = Breaker::default();
+        let mut breaker = Breaker::new(PAUSE);
         (0..FAILURES).for_each(|_| breaker.failed(SECOND));
         breaker.sent();
         breaker.alive();

@@ -22,11 +22,19 @@ pub struct Limits {
     pub tokens_per_minute: Option<u64>,
     /// Attempts at one request, at most.
     pub attempts: u32,
+    /// How long nothing is sent after many failures in a row; each time after a trial that failed, twice as long.
+    pub pause: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { concurrency: 16, requests_per_minute: None, tokens_per_minute: None, attempts: 6 }
+        Self {
+            concurrency: 16,
+            requests_per_minute: None,
+            tokens_per_minute: None,
+            attempts: 6,
+            pause: Duration::from_secs(10),
+        }
     }
 }
 
@@ -86,7 +94,7 @@ impl Pace {
         Self {
             concurrency: Concurrency::new(limits.concurrency),
             rate: Rate::new(limits.requests_per_minute, limits.tokens_per_minute),
-            breaker: Breaker::default(),
+            breaker: Breaker::new(limits.pause),
             under_way: 0,
             attempts: limits.attempts.max(1),
         }
@@ -291,7 +299,7 @@ mod tests {
             fates in proptest::collection::vec(0..10_u8, 400),
         ) {
             let limits =
-                Limits { concurrency, requests_per_minute: per_minute, tokens_per_minute: None, attempts: 4 };
+                Limits { concurrency, requests_per_minute: per_minute, attempts: 4, ..Limits::default() };
             let mut fates = fates.into_iter().cycle();
             let (log, down) = run(requests, limits, |_, _| match fates.next() {
                 Some(0) => Attempt::Failed(None),
