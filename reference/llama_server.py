@@ -63,6 +63,8 @@ def checks(glossator: str, base: str, directory: str) -> None:
     offered = probe["capabilities"]
     check("the probe finds log-probabilities", offered["logprobs"])
     check("the probe finds grades by echo", offered["grades"] and probe["dialect"]["grades"] == "echo")
+    # The published `json_schema` is an error here.
+    check("and schemas beside json_object", offered["json_schema"] and probe["dialect"]["schema"] == "json_object")
 
     ledger = f"{directory}/ledger.sqlite"
     ask = ["ask", "What is the capital of France? Answer in one word.", "--ledger", ledger]
