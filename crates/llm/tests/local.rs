@@ -9,18 +9,23 @@ use glossator_llm::{
     Answer, FailureKind, Finish, Generation, Grading, LanguageModel, Message, Outcome, Piece, Request, Want,
 };
 use glossator_model::Precision;
+use glossator_model::runtime::RuntimeLimits;
 
 fn model() -> &'static LocalModel {
     static MODEL: OnceLock<LocalModel> = OnceLock::new();
     MODEL.get_or_init(|| load(Precision::Int8))
 }
 
-fn load(precision: Precision) -> LocalModel {
+fn path() -> PathBuf {
     let directory = std::env::var_os("GLOSSATOR_DEMO_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.cache/demo"), PathBuf::from);
     let path = directory.join("SmolLM2-135M-Instruct.Q4_1.gguf");
     assert!(path.is_file(), "{} is not there: run `make demo-model`", path.display());
-    LocalModel::load(path.to_str().unwrap(), LocalOptions { precision, ..LocalOptions::default() }).unwrap()
+    path
+}
+
+fn load(precision: Precision) -> LocalModel {
+    LocalModel::load(path().to_str().unwrap(), LocalOptions { precision, ..LocalOptions::default() }).unwrap()
 }
 
 fn ask(model: &LocalModel, requests: &[Request]) -> Vec<Outcome> {
@@ -94,7 +99,7 @@ fn grades_are_probabilities_of_the_choices_at_every_place() {
     assert_eq!(answer.grades.len(), 4);
     for distribution in &answer.grades {
         let total: f32 = distribution.0.iter().sum();
-        assert!(distribution.0.iter().all(|p| (0.0..=1.0).contains(p)) && total > 0.0 && total <= 1.0 + 1e-5);
+        assert!(distribution.0.iter().all(|p| (0.0..=1.0).contains(p)) && (total - 1.0).abs() < 1e-5);
     }
     assert_eq!(answer.usage.completion_tokens, 0);
 }
@@ -137,6 +142,22 @@ fn another_precision_is_another_model_and_asking_stops_when_told() {
         false
     });
     assert!(*seen.lock().unwrap() < 50);
+}
+
+#[test]
+fn memory_is_announced_and_a_cache_without_room_for_a_prompt_is_a_failure() {
+    let limits = RuntimeLimits { cache_bytes: 1 << 20, ..RuntimeLimits::default() };
+    let options = LocalOptions { precision: Precision::Int8, limits };
+    let mut announced = None;
+    let model =
+        LocalModel::load_announced(path().to_str().unwrap(), options, |memory| announced = Some(memory));
+    let memory = announced.unwrap();
+    assert_eq!(memory.cache, 1 << 20);
+    // 134 million parameters in int8, and the table of 49,152 tokens in f32 beside it.
+    assert!((240 << 20..280 << 20).contains(&memory.weights), "{}", memory.weights);
+    let failure = ask(&model.unwrap(), &[text("x", Generation::default())]).remove(0).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Truncated);
+    assert!(failure.message.contains("cache"), "{}", failure.message);
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod similar_tokens;
 mod tensor;
 pub mod tokenizer;
 mod unit;
+mod weight_memory;
 
 pub use architecture::{
     ActivationFunction, Architecture, DictionarySpec, Family, LayerSpec, MlpSpec, NormKind, NormSpec, QkNorm,

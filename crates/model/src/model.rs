@@ -45,7 +45,7 @@ impl Precision {
         }
     }
 
-    fn resolve(self) -> kernels::WeightFormat {
+    pub(crate) fn resolve(self) -> kernels::WeightFormat {
         match self {
             Self::Bf16 => kernels::WeightFormat::Bf16,
             Self::Auto if kernels::Backend::best().multiplies_bf16() => kernels::WeightFormat::Bf16,

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use common::{FAMILIES, Golden, assert_close};
 use glossator_model::{
-    Activation, Batch, BlockSite, Change, GenerationOptions, HookPoint, Intervention, ModelError, Positions,
-    Precision, RowContext, Run, Sampling, SimilarTokens, StopReason, UnitId, Units,
+    Activation, Architecture, Batch, BlockSite, Change, GenerationOptions, HookPoint, Intervention,
+    ModelError, Positions, Precision, RowContext, Run, Sampling, SimilarTokens, StopReason, UnitId, Units,
 };
 
 fn intervention(hook: HookPoint, change: Change) -> Intervention {
@@ -356,4 +356,24 @@ fn unfit_requests_are_typed_errors() {
     let unit = |hook, index| model.output_direction(UnitId::new(hook, index));
     assert!(matches!(unit(HookPoint::mlp_post(0), 20), Err(ModelError::UnitOutOfRange { width: 20, .. })));
     assert!(matches!(unit(HookPoint::LnFinalScale, 0), Err(ModelError::NoDirection { .. })));
+}
+
+#[test]
+fn the_memory_of_weights_is_known_before_they_are_read() {
+    for name in FAMILIES {
+        for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+            let model = Golden::open_as(name, precision).model;
+            // Logits pack the unembedding.
+            model.run(&Batch::from_sequences(&[&[1]]), &Run { logits: true, ..Run::default() }, &()).unwrap();
+            let (expected, held) = (model.architecture().matrix_bytes(precision), model.weight_bytes());
+            let Architecture { d_model, d_mlp, n_layers, .. } = *model.architecture();
+            // Every map may have a bias.
+            let widths = model.architecture().q_width() + 2 * model.architecture().kv_width() + 2 * d_model;
+            let biases = n_layers * (widths + 2 * d_mlp) * size_of::<f32>();
+            assert!(
+                (expected..=expected + biases).contains(&held),
+                "{name} {precision:?}: {expected}, {held}"
+            );
+        }
+    }
 }

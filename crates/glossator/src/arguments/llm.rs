@@ -8,11 +8,12 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use glossator_llm::batch::{BatchModel, Waiting};
 use glossator_llm::http::{Endpoint, HttpModel, Probe, Timeouts, probe};
-use glossator_llm::local::{LocalModel, LocalOptions};
+use glossator_llm::local::{LocalMemory, LocalModel, LocalOptions};
 use glossator_llm::pacing::Limits;
 use glossator_llm::prices::{Money, Price, Prices};
 use glossator_llm::replay::Replay;
 use glossator_llm::{Client, LanguageModel, Ledger, LlmError};
+use glossator_model::runtime::RuntimeLimits;
 
 use crate::output;
 
@@ -60,6 +61,15 @@ pub(crate) struct LlmArgs {
     /// Longest time for one answer, however slowly it comes
     #[arg(long, default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     request_timeout: u64,
+    /// With a local model: memory for the keys and values of prompts, in MiB. What prompts begin with in common is kept in it
+    #[arg(long, default_value_t = 2048, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    llm_cache: u32,
+    /// With a local model: requests that are advanced together
+    #[arg(long, default_value_t = 32, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    llm_sequences: u16,
+    /// With a local model: tokens that are computed in one step
+    #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=8192))]
+    llm_rows: u16,
     /// With --llm batch: wait so long for answers, then stop; the same command goes on [default: as long as it takes]
     #[arg(long, value_name = "MINUTES")]
     batch_wait: Option<u64>,
@@ -90,7 +100,7 @@ impl LlmArgs {
                 let waiting = Waiting { pause: Duration::from_secs(5), most };
                 self.finish(BatchModel::new(endpoint, probe, Arc::clone(&ledger), waiting), ledger, price)
             }
-            place => self.finish(local(place)?, ledger()?, Some(Price::FREE)),
+            place => self.finish(self.local(place)?, ledger()?, Some(Price::FREE)),
         }
     }
 
@@ -139,6 +149,39 @@ impl LlmArgs {
         }
     }
 
+    /// A model that runs in this process; `local` is the demo's explainer, where `make demo-explainer` puts it.
+    fn local(&self, place: &str) -> anyhow::Result<LocalModel> {
+        let location = if place == "local" {
+            let demo = std::env::var_os("GLOSSATOR_DEMO_DIR")
+                .map_or_else(|| PathBuf::from(".cache/demo"), PathBuf::from);
+            let path = demo.join("explainer/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf");
+            ensure!(
+                path.exists(),
+                "{} is not there: run make demo-explainer, or name a model directory or .gguf file with --llm",
+                path.display()
+            );
+            path.display().to_string()
+        } else {
+            place.to_owned()
+        };
+        let limits = RuntimeLimits {
+            cache_bytes: (self.llm_cache as usize) << 20,
+            sequences: self.llm_sequences.into(),
+            rows: self.llm_rows.into(),
+            ..RuntimeLimits::default()
+        };
+        let options = LocalOptions { limits, ..LocalOptions::default() };
+        let announce = |memory: LocalMemory| {
+            let mib = |bytes: usize| bytes.div_ceil(1 << 20);
+            output::note(&format!(
+                "loading {location}: {} MiB of weights, and up to {} MiB for keys and values (--llm-cache)",
+                mib(memory.weights),
+                mib(memory.cache)
+            ));
+        };
+        Ok(LocalModel::load_announced(&location, options, announce)?)
+    }
+
     fn finish(
         &self,
         model: impl LanguageModel + 'static,
@@ -151,25 +194,6 @@ impl LlmArgs {
             None => client,
         })
     }
-}
-
-/// A model that runs in this process; `local` is the demo's explainer, where `make demo-explainer` puts it.
-fn local(place: &str) -> anyhow::Result<LocalModel> {
-    let location = if place == "local" {
-        let demo = std::env::var_os("GLOSSATOR_DEMO_DIR")
-            .map_or_else(|| PathBuf::from(".cache/demo"), PathBuf::from);
-        let path = demo.join("explainer/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf");
-        ensure!(
-            path.exists(),
-            "{} is not there: run make demo-explainer, or name a model directory or .gguf file with --llm",
-            path.display()
-        );
-        path.display().to_string()
-    } else {
-        place.to_owned()
-    };
-    output::note(&format!("loading {location}"));
-    Ok(LocalModel::load(&location, LocalOptions::default())?)
 }
 
 /// What the ledger knows of the endpoint, or what it says now.

@@ -13,8 +13,9 @@ mod tests;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use glossator_model::checkpoint::Checkpoint;
 use glossator_model::runtime::{Runtime, RuntimeLimits};
-use glossator_model::{Model, ModelError, Precision, Tokenizer};
+use glossator_model::{Model, ModelError, Precision, Tokenizer, location};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -77,6 +78,15 @@ impl Default for LocalOptions {
     }
 }
 
+/// Memory that a model will hold, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalMemory {
+    /// The weights.
+    pub weights: usize,
+    /// Keys and values, at most: it is taken when it is needed, and then kept.
+    pub cache: usize,
+}
+
 /// A model in this process.
 pub struct LocalModel {
     runtime: Runtime,
@@ -93,7 +103,24 @@ impl LocalModel {
     /// # Errors
     /// If the model cannot be loaded, or has no tokenizer or no chat template that can be used.
     pub fn load(location: &str, options: LocalOptions) -> Result<Self, LocalError> {
-        let model = Model::load(location, options.precision)?;
+        Self::load_announced(location, options, |_| {})
+    }
+
+    /// As [`LocalModel::load`]; `announce` is told of the memory before it is taken.
+    ///
+    /// # Errors
+    /// As for [`LocalModel::load`].
+    pub fn load_announced(
+        location: &str,
+        options: LocalOptions,
+        announce: impl FnOnce(LocalMemory),
+    ) -> Result<Self, LocalError> {
+        let checkpoint = Checkpoint::open(&location::resolve(location)?)?;
+        announce(LocalMemory {
+            weights: checkpoint.architecture().matrix_bytes(options.precision),
+            cache: options.limits.cache_bytes,
+        });
+        let model = Model::from_checkpoint(checkpoint, options.precision)?;
         let tokenizer = model.tokenizer()?.clone();
         let checkpoint = model.checkpoint();
         let source = checkpoint
