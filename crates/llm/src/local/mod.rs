@@ -87,6 +87,17 @@ pub struct LocalMemory {
     pub cache: usize,
 }
 
+/// What a model's name says of its products. It changes when they do: answers that a ledger keeps of other arithmetic are
+/// not this model's.
+fn arithmetic(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F32 => "f32",
+        Precision::Bf16 => "bf16",
+        Precision::Auto => "auto",
+        Precision::Int8 => "int8-rotated",
+    }
+}
+
 /// A model in this process.
 pub struct LocalModel {
     runtime: Runtime,
@@ -133,7 +144,7 @@ impl LocalModel {
         let name = format!(
             "{}-{}-{}",
             checkpoint.name().replace(char::is_whitespace, "-"),
-            format!("{:?}", model.precision()).to_lowercase(),
+            arithmetic(model.precision()),
             &digest(&checkpoint.files())?[..8]
         );
         let ends = checkpoint.answer_ends(&tokenizer)?;
