@@ -75,7 +75,8 @@ pub struct Simulation {
     pub activations: Vec<f32>,
 }
 
-/// What a language model was asked to explain a unit, or to score an explanation, and what came of it.
+/// What a language model was asked to explain a unit, or to score an explanation, what came of it and what it took. Scores by
+/// the subject model alone ask nothing, but take time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calls {
     /// The unit.
@@ -92,4 +93,9 @@ pub struct Calls {
     pub completion_tokens: u64,
     /// Requests without an answer that could be used, by what went wrong: `refused`, `truncated`, `malformed`, …
     pub failures: BTreeMap<String, u64>,
+    /// What the answers cost at the prices of the run, in nanodollars; `None` where the price is not known. An answer that
+    /// serves twice counts twice.
+    pub cost: Option<u64>,
+    /// The time it took, where it was measured; that of explaining stands with the explanation.
+    pub seconds: Option<f64>,
 }

@@ -178,6 +178,8 @@ pub struct CallTotals {
     pub completion_tokens: u64,
     /// Requests without an answer that could be used, by what went wrong.
     pub failures: BTreeMap<String, u64>,
-    /// Mean time of explaining, where it was measured.
+    /// What all answers cost, in nanodollars; `None` where that is not known of every unit.
+    pub cost: Option<u64>,
+    /// Mean time of explaining, or of scoring, where it was measured.
     pub seconds_per_unit: Option<f64>,
 }

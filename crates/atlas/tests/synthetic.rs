@@ -182,6 +182,35 @@ fn lists_sort_by_the_score_of_one_explainer() {
     assert_eq!(atlas.best_texts(&[unit(0, 3), unit(0, 1)]).unwrap(), [None, Some("x".to_owned())]);
 }
 
+/// Atlases from before money and time were kept are read and written; neither is known of what was asked then.
+#[test]
+fn an_atlas_without_money_and_time_is_completed() {
+    let directory = tempfile::tempdir().unwrap();
+    write_synthetic(directory.path(), 1, 5).unwrap();
+    let calls = |cost, seconds| Calls {
+        unit: unit(0, 2),
+        explainer: "llm:pairs".to_owned(),
+        scorer: None,
+        requests: 3,
+        prompt_tokens: 1_000,
+        completion_tokens: 20,
+        failures: [("refused".to_owned(), 2)].into(),
+        cost,
+        seconds,
+    };
+    Atlas::open_writable(directory.path()).unwrap().put_calls(&[calls(Some(7), Some(0.5))]).unwrap();
+    let path = directory.path().join("atlas.sqlite");
+    let drop = "ALTER TABLE calls DROP COLUMN cost; ALTER TABLE calls DROP COLUMN seconds";
+    rusqlite::Connection::open(&path).unwrap().execute_batch(drop).unwrap();
+    let atlas = Atlas::open(directory.path()).unwrap();
+    assert_eq!(atlas.calls(unit(0, 2)).unwrap(), [calls(None, None)]);
+    assert_eq!(atlas.call_totals(Split::Test).unwrap()[0].cost, None);
+    let atlas = Atlas::open_writable(directory.path()).unwrap();
+    atlas.put_calls(&[calls(Some(7), Some(0.5))]).unwrap();
+    let totals = atlas.call_totals(Split::Test).unwrap();
+    assert_eq!((totals[0].cost, totals[0].seconds_per_unit), (Some(7), Some(0.5)));
+}
+
 /// An explanation may be scored by several; only those that predict activations make its headline.
 #[test]
 fn scorers_are_kept_apart() {
@@ -197,6 +226,8 @@ fn scorers_are_kept_apart() {
         prompt_tokens: 1_000,
         completion_tokens: 20,
         failures: [("refused".to_owned(), 2)].into(),
+        cost: Some(1_500),
+        seconds: Some(0.25),
     };
     let detection = "detection@model".to_owned();
     let simulation = "simulation:grades@model".to_owned();

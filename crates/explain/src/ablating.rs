@@ -7,14 +7,19 @@
 use std::collections::BTreeSet;
 
 use glossator_atlas::{Atlas, Score, Split};
+use glossator_llm::prices::Price;
 use glossator_model::{Model, UnitId};
 
 use crate::ExplainError;
 use crate::ablation::{Simulated, divergences};
+use crate::block::Block;
 use crate::explaining::Explainer;
+use crate::pending::Wanted;
+use crate::rows::NO_CALIBRATION;
 use crate::sample::{EXCERPTS, Sample};
 use crate::score::{Calibration, ExcerptDivergence, RESAMPLES, Resampling, Stratum, ablation_score};
 use crate::scoring::Scorer;
+use crate::tally::Tally;
 
 /// The name under which the scores of explanations that predict by themselves are stored.
 pub const ABLATION: &str = "ablation";
@@ -47,22 +52,12 @@ impl Ablating<'_> {
         units: &[UnitId],
         again: bool,
     ) -> Result<Vec<UnitId>, ExplainError> {
-        let mut pending = Vec::new();
-        for units in units.chunk_by(|a, b| a.hook == b.hook) {
-            let hook = units[0].hook;
-            let mut wanted = BTreeSet::new();
-            for explainer in explainers {
-                let explained = self.atlas.explained(hook, explainer.name())?;
-                let scored = if again {
-                    BTreeSet::new()
-                } else {
-                    self.atlas.scored(hook, explainer.name(), ABLATION, self.split)?
-                };
-                wanted.extend(explained.difference(&scored).copied());
-            }
-            pending.extend(units.iter().filter(|unit| wanted.contains(&unit.index)));
+        let mut pending = BTreeSet::new();
+        for explainer in explainers {
+            let wanted = Wanted { explainer: explainer.name(), scorer: ABLATION, split: self.split };
+            pending.extend(wanted.pending(self.atlas, units, again)?);
         }
-        Ok(pending)
+        Ok(units.iter().copied().filter(|unit| pending.contains(unit)).collect())
     }
 
     /// Scores the explanations by `explainers` of `units`, and stores each unit's scores as soon as they are there.
@@ -74,8 +69,9 @@ impl Ablating<'_> {
     ) -> Result<(), ExplainError> {
         let resampling = Resampling::new(RESAMPLES, EXCERPTS, self.seed);
         for &unit in units {
-            let scores = self.unit(explainers, unit, &resampling)?;
-            self.atlas.put_scores(&scores, &[])?;
+            let mut block = Block::begin();
+            self.unit(explainers, unit, &resampling, &mut block)?;
+            block.store(self.atlas)?;
             progress(1);
         }
         Ok(())
@@ -86,7 +82,8 @@ impl Ablating<'_> {
         explainers: &[Explainer],
         unit: UnitId,
         resampling: &Resampling,
-    ) -> Result<Vec<Score>, ExplainError> {
+        block: &mut Block,
+    ) -> Result<(), ExplainError> {
         let (sample, predictions) = self.predictions(explainers, unit)?;
         let mean = self.atlas.profile(unit)?.0.mean as f32;
         let calibrated: Vec<&Vec<Vec<f32>>> =
@@ -102,18 +99,14 @@ impl Ablating<'_> {
             })
             .collect();
         let mut found = divergences(self.model, unit, mean, sample.ignored, &excerpts)?.into_iter();
-        let mut rows = Vec::new();
-        for prediction in &predictions {
-            let of_explanation = prediction.activations.as_ref().and_then(|_| found.next());
-            rows.extend(self.rows(
-                unit,
-                prediction.explainer,
-                &sample,
-                of_explanation.as_deref(),
-                resampling,
-            ));
+        for Prediction { explainer, activations } in &predictions {
+            let of_explanation = activations.as_ref().and_then(|_| found.next());
+            block.scores.extend(self.rows(unit, *explainer, &sample, of_explanation.as_deref(), resampling));
+            // Nobody is asked; the time counts.
+            let (tally, price) = (Tally::default(), Some(Price::FREE));
+            block.asked(unit, explainer.name(), (ABLATION, self.split), &tally, price);
         }
-        Ok(rows)
+        Ok(())
     }
 
     fn predictions(
@@ -158,7 +151,7 @@ impl Ablating<'_> {
             let estimate = found.map(|found| ablation_score(found, strata, resampling)).unwrap_or_default();
             let remark = match (found, sample.tokens(strata)) {
                 _ if estimate.value.is_some() => None,
-                (None, _) => Some("nothing to calibrate on"),
+                (None, _) => Some(NO_CALIBRATION),
                 (_, 0) => Some("there are no such excerpts"),
                 _ => Some("the unit does nothing here: its mean in its place changes no prediction"),
             };

@@ -4,12 +4,13 @@
 //! A unit whose score is undefined is counted and enters no mean. Intervals are percentiles over 1,000 resamples of the
 //! units; units of a layer are no independent draws, so that intervals are rather too narrow.
 
-use glossator_atlas::{ScoreKind, ScoredUnit};
+use glossator_atlas::{Atlas, ScoreKind, ScoredUnit, Split};
 use glossator_model::HookPoint;
 use rayon::prelude::*;
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use crate::ExplainError;
 use crate::score::{Interval, RESAMPLES};
 
 /// Scores that a report shows, by metric and sample; the first that an explanation has from a scorer is its headline.
@@ -123,6 +124,22 @@ impl GroupScores {
         let count = units as f64;
         (units > 0).then(|| Self { units, mean: sum / count, above: above.map(|above| above / count) })
     }
+}
+
+/// The kinds of score of `atlas` on `split` that are shown and `wanted`: by explainer and scorer, in the order of [`SHOWN`].
+pub fn shown(
+    atlas: &Atlas,
+    split: Split,
+    wanted: impl Fn(&ScoreKind) -> bool,
+) -> Result<Vec<ScoreKind>, ExplainError> {
+    let mut kinds = atlas.score_kinds(split)?;
+    kinds.retain(wanted);
+    let place = |kind: &ScoreKind| {
+        SHOWN.iter().position(|shown| *shown == (kind.metric.as_str(), kind.sample.as_str()))
+    };
+    kinds.retain(|kind| place(kind).is_some());
+    kinds.sort_by(|a, b| (&a.explainer, &a.scorer, place(a)).cmp(&(&b.explainer, &b.scorer, place(b))));
+    Ok(kinds)
 }
 
 /// Bounds of density that divide `units` into ten groups as equal as ties allow.

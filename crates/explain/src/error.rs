@@ -47,6 +47,12 @@ pub enum ExplainError {
         /// What the user wrote.
         name: String,
     },
+    /// Something to revise by that does not exist.
+    #[error("`{name}` is nothing to revise by (tests, random, nothing)")]
+    UnknownFeedback {
+        /// What the user wrote.
+        name: String,
+    },
     /// A language model that cannot simulate in this way.
     #[error("{model} cannot simulate by {simulator}: it does not offer {missing}")]
     Simulator {

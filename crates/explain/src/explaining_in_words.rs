@@ -9,13 +9,14 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use glossator_atlas::{Atlas, Calls, Explanation, Split};
+use glossator_atlas::{Atlas, Explanation, Split};
 use glossator_llm::{Client, Failure, Outcome, Request};
 use glossator_model::UnitId;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use crate::ExplainError;
+use crate::block::count_failures;
 use crate::prompts::Prompts;
 use crate::sample::Sample;
 use crate::simulate::Simulator;
@@ -140,13 +141,9 @@ impl InWords<'_> {
                 Some(choice) => explanations.push(self.explanation(method, asked, choice, seconds)),
                 None => explained.failed += 1,
             }
-            for (kind, count) in &asked.tally.failures {
-                *explained.failures.entry(kind.clone()).or_default() += count;
-            }
-            calls.push(Calls {
-                scorer: None,
-                ..asked.tally.calls(asked.unit, &method.explainer(self.client.name()))
-            });
+            count_failures(&mut explained.failures, &asked.tally.failures);
+            let explainer = method.explainer(self.client.name());
+            calls.push(asked.tally.calls(asked.unit, &explainer, self.client.price()));
         }
         explained.units += explanations.len();
         self.atlas.put_calls(&calls)?;

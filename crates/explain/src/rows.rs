@@ -19,16 +19,35 @@ pub struct Scored<'a> {
     pub split: Split,
 }
 
-/// The rows of all measures.
-pub fn rows(scored: Scored<'_>, sample: &Sample, scores: &Scores) -> Vec<Score> {
-    each(scored, sample, scores, |measures| metrics(measures).to_vec())
+/// Why measures are undefined that need a calibration, where none could be fitted.
+pub const NO_CALIBRATION: &str = "nothing to calibrate on";
+
+/// The rows of all measures; `calibrated` says whether the scores are by a calibration.
+pub fn rows(scored: Scored<'_>, sample: &Sample, scores: &Scores, calibrated: bool) -> Vec<Score> {
+    let mut rows = uncalibrated_rows(scored, sample, scores);
+    rows.extend(calibrated_rows(scored, sample, scores, calibrated, ""));
+    rows
 }
 
-/// The rows of those measures alone that depend on a calibration, under the measure's name with `suffix`.
-pub fn calibrated_rows(scored: Scored<'_>, sample: &Sample, scores: &Scores, suffix: &str) -> Vec<Score> {
+/// The rows of those measures alone that depend on a calibration, under the measure's name with `suffix`. Without a
+/// calibration they are undefined, and say so.
+pub fn calibrated_rows(
+    scored: Scored<'_>,
+    sample: &Sample,
+    scores: &Scores,
+    calibrated: bool,
+    suffix: &str,
+) -> Vec<Score> {
     let mut rows = each(scored, sample, scores, |measures| {
         let [_, r_squared, absolute_deviation, ..] = metrics(measures);
-        vec![r_squared, absolute_deviation]
+        let reason = |(name, estimate, reason): Metric| {
+            if calibrated || measures.excerpts == 0 {
+                (name, estimate, reason)
+            } else {
+                (name, Estimate::default(), NO_CALIBRATION)
+            }
+        };
+        vec![reason(r_squared), reason(absolute_deviation)]
     });
     rows.iter_mut().for_each(|row| row.metric.push_str(suffix));
     rows

@@ -13,6 +13,7 @@ use crate::backoff::Backoff;
 use crate::explaining::Explainer;
 use crate::neuron2graph::Trie;
 use crate::others::{self, OTHER_UNIT, Others};
+use crate::pending::Wanted;
 use crate::sample::{EXCERPTS, Sample};
 use crate::score::{Calibration, RESAMPLES, Resampling, Scores};
 use crate::{ExplainError, Predictor, neuron2graph, rows};
@@ -103,23 +104,20 @@ impl<'a> Scorer<'a> {
         for &explainer in explainers {
             let name = explainer.name();
             let others = Others::among(self.atlas, name, units, self.seed)?;
-            for tasks in tasks.chunk_by_mut(|a, b| a.unit.hook == b.unit.hook) {
-                let hook = tasks[0].unit.hook;
-                let explained = self.atlas.explained(hook, name)?;
-                let scored = |scorer: &str| {
-                    if again {
-                        Ok(BTreeSet::new())
-                    } else {
-                        self.atlas.scored(hook, name, scorer, self.split)
-                    }
-                };
-                let (own, beside) = (scored(PREDICTION)?, scored(&other_scorer)?);
-                for task in tasks.iter_mut().filter(|task| explained.contains(&task.unit.index)) {
-                    let index = task.unit.index;
-                    let other = if self.baselines { others.of(task.unit) } else { None };
-                    if !own.contains(&index) || other.is_some() && !beside.contains(&index) {
-                        task.explainers.push((explainer, other));
-                    }
+            let pending = |scorer: &str| -> Result<BTreeSet<UnitId>, ExplainError> {
+                let wanted = Wanted { explainer: name, scorer, split: self.split };
+                Ok(wanted.pending(self.atlas, units, again)?.into_iter().collect())
+            };
+            let own = pending(PREDICTION)?;
+            let beside = if self.baselines { pending(&other_scorer)? } else { BTreeSet::new() };
+            for task in &mut tasks {
+                let (is_own, is_beside) = (own.contains(&task.unit), beside.contains(&task.unit));
+                if !is_own && !is_beside {
+                    continue;
+                }
+                let other = if self.baselines { others.of(task.unit) } else { None };
+                if is_own || other.is_some() {
+                    task.explainers.push((explainer, other));
                 }
             }
         }
@@ -169,8 +167,9 @@ impl<'a> Scorer<'a> {
             let calibration =
                 Calibration::linear(&calibrating.pair(&calibrating.predict(predictor.as_ref())));
             let pairs = sample.pair(&predictions);
-            let scores = Scores::of(&pairs, calibration.as_ref(), maximum, &self.resampling);
-            scored.scores.extend(rows::rows(whose, &sample, &scores));
+            let used = calibration.as_ref().or(Some(&Calibration::None));
+            let scores = Scores::of(&pairs, used, maximum, &self.resampling);
+            scored.scores.extend(rows::rows(whose, &sample, &scores, calibration.is_some()));
             let windows = sample.excerpts.iter().map(|(_, excerpt)| excerpt.window);
             scored.simulations.extend(windows.zip(predictions).map(|(window, activations)| Simulation {
                 unit: *unit,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use glossator_atlas::Calls;
+use glossator_llm::prices::Price;
 use glossator_llm::{Failure, FailureKind, Outcome, Usage};
 use glossator_model::UnitId;
 
@@ -11,8 +12,8 @@ use glossator_model::UnitId;
 pub struct Tally {
     /// Requests.
     pub requests: u64,
-    /// Tokens read and written. Tokens from a cache count as read, so that the numbers do not depend on what was asked
-    /// before.
+    /// Tokens read and written. Tokens from a cache count as read too, so that what is stored of them does not depend on what
+    /// was asked before.
     pub usage: Usage,
     /// Requests without an answer that can be used, by what is wrong.
     pub failures: BTreeMap<String, u64>,
@@ -26,8 +27,7 @@ impl Tally {
             Ok(answer) => answer.usage,
             Err(failure) => failure.usage,
         };
-        self.usage.prompt_tokens += usage.prompt_tokens;
-        self.usage.completion_tokens += usage.completion_tokens;
+        self.usage += usage;
         if let Some(failure) = failure {
             *self.failures.entry(name(failure.kind)).or_default() += 1;
         }
@@ -36,15 +36,14 @@ impl Tally {
     /// Adds other requests.
     pub fn add(&mut self, other: &Self) {
         self.requests += other.requests;
-        self.usage.prompt_tokens += other.usage.prompt_tokens;
-        self.usage.completion_tokens += other.usage.completion_tokens;
+        self.usage += other.usage;
         for (kind, count) in &other.failures {
             *self.failures.entry(kind.clone()).or_default() += count;
         }
     }
 
-    /// As it is stored for a unit's explanation.
-    pub fn calls(&self, unit: UnitId, explainer: &str) -> Calls {
+    /// As it is stored for a unit's explanation, of a model with that price.
+    pub fn calls(&self, unit: UnitId, explainer: &str, price: Option<Price>) -> Calls {
         Calls {
             unit,
             explainer: explainer.to_owned(),
@@ -53,6 +52,8 @@ impl Tally {
             prompt_tokens: self.usage.prompt_tokens,
             completion_tokens: self.usage.completion_tokens,
             failures: self.failures.clone(),
+            cost: price.and_then(|price| u64::try_from(price.cost(self.usage).nanodollars()).ok()),
+            seconds: None,
         }
     }
 }

@@ -4,15 +4,17 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use glossator_atlas::testing::write_synthetic;
-use glossator_atlas::{Atlas, Score, Split};
+use glossator_atlas::{Atlas, Calls, Score, Split};
 use glossator_explain::activations::SequenceActivations;
 use glossator_explain::classification::Source;
 use glossator_explain::classification::examples::{Chooser, FROM_EACH, Pool};
 use glossator_explain::explaining;
 use glossator_explain::judging::{Judging, Task};
+use glossator_explain::prompts::Prompts;
 use glossator_explain::{ExplainError, Selector};
 use glossator_llm::{
     Answer, Capabilities, Client, Distribution, Failure, FailureKind, LanguageModel, Outcome, Request, Usage,
@@ -157,6 +159,8 @@ fn explained() -> (tempfile::TempDir, Atlas) {
     (directory, atlas)
 }
 
+static PROMPTS: LazyLock<Prompts> = LazyLock::new(|| Prompts::builtin().unwrap());
+
 fn judging<'a>(
     atlas: &'a Atlas,
     model: &'a Model,
@@ -164,7 +168,24 @@ fn judging<'a>(
     pool: &'a Pool,
     task: Task,
 ) -> Judging<'a> {
-    Judging { atlas, model, client: Some(client), pool, task, split: Split::Test, seed: 0, baselines: true }
+    Judging {
+        atlas,
+        model,
+        client: Some(client),
+        prompts: &PROMPTS,
+        pool,
+        task,
+        split: Split::Test,
+        seed: 0,
+        baselines: true,
+        watch: &|_| {},
+    }
+}
+
+/// What was asked, without the time it took.
+fn calls(atlas: &Atlas, unit: UnitId) -> Vec<Calls> {
+    let calls = atlas.calls(unit).unwrap().into_iter();
+    calls.map(|calls| Calls { seconds: None, ..calls }).collect()
 }
 
 fn find<'a>(scores: &'a [Score], scorer: &str, metric: &str) -> &'a Score {
@@ -213,7 +234,8 @@ fn detection_is_stored_beside_its_baselines() {
         assert_eq!(find(&scores, "detection@scripted", "recall").value, Some(1.0));
         let calls = atlas.calls(unit).unwrap();
         let asked = calls.iter().find(|calls| calls.scorer.is_some()).unwrap();
-        assert_eq!(asked.prompt_tokens, 10 * asked.requests);
+        assert_eq!((asked.prompt_tokens, asked.cost), (10 * asked.requests, None));
+        assert!(asked.seconds.unwrap() > 0.0);
     }
 }
 
@@ -235,7 +257,7 @@ fn a_run_in_two_halves_stores_the_same() {
     }
     for &unit in &all {
         assert_eq!(whole.scores(unit).unwrap(), halves.scores(unit).unwrap());
-        assert_eq!(whole.calls(unit).unwrap(), halves.calls(unit).unwrap());
+        assert_eq!(calls(&whole, unit), calls(&halves, unit));
         assert!(whole.scores(unit).unwrap().iter().any(|score| score.scorer == "logits@scripted"));
     }
 }
@@ -254,4 +276,7 @@ fn surprisal_asks_nobody() {
     assert!(find(&scores, &scorer, "auroc").value.is_some());
     // The loss without an explanation against itself: no text gains anything.
     assert_eq!(find(&scores, &format!("empty:{scorer}"), "auroc").value, Some(0.5));
+    let [calls] = atlas.calls(unit).unwrap().try_into().unwrap();
+    assert_eq!((calls.requests, calls.cost), (0, Some(0)));
+    assert!(calls.seconds.unwrap() > 0.0, "what asks nobody takes time all the same");
 }

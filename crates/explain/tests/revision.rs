@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use glossator_atlas::testing::write_synthetic;
-use glossator_atlas::{Atlas, Explanation};
+use glossator_atlas::{Atlas, Explanation, Split};
 use glossator_explain::prompts::Prompts;
-use glossator_explain::revision::{Log, Revising};
+use glossator_explain::revision::{Feedback, Log, Revising};
 use glossator_explain::simulate::Simulator;
 use glossator_llm::{
     Answer, Capabilities, Client, Distribution, LanguageModel, Outcome, Piece, Request, Role, Usage, Want,
@@ -75,6 +75,14 @@ const SENTENCES: &str = r#"{"fires": ["The king is walking.", "Singing"], "silen
 
 /// Revises the explanation of the unit that responds to "ing", which begins too broad.
 fn revise(sentences: &'static str, revised: &'static str) -> (Log, Atlas, Vec<String>, tempfile::TempDir) {
+    revise_by(Feedback::Tests, sentences, revised)
+}
+
+fn revise_by(
+    feedback: Feedback,
+    sentences: &'static str,
+    revised: &'static str,
+) -> (Log, Atlas, Vec<String>, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     write_synthetic(directory.path(), 1, 20).unwrap();
     let atlas = Atlas::open_writable(directory.path()).unwrap();
@@ -99,6 +107,7 @@ fn revise(sentences: &'static str, revised: &'static str) -> (Log, Atlas, Vec<St
         prompts: &prompts,
         simulator: Simulator::Grades,
         rounds: 2,
+        feedback,
     };
     let log = revising.unit(unit, EXPLAINER).unwrap().unwrap();
     assert!(
@@ -158,4 +167,38 @@ fn answers_that_cannot_be_read_leave_rounds_without_a_result() {
     assert_eq!(calls.iter().find_map(|calls| calls.failures.get("malformed")), Some(&2));
     let (log, ..) = revise(SENTENCES, "I'm sorry, I cannot.");
     assert!(log.rounds[0].failure.as_deref().unwrap().starts_with("no revised explanation"), "{log:?}");
+}
+
+/// The published baselines: as many random texts, none of which scores the explanation, or nothing new.
+#[test]
+fn baselines_show_random_texts_or_nothing() {
+    let unit = UnitId::new(HookPoint::mlp_post(0), 3);
+    let (log, atlas, asked, _directory) = revise_by(Feedback::Random, "", "the token \"ing\".");
+    assert_eq!(asked.len(), 2, "nobody is asked for sentences");
+    let [first, second] = [0, 1].map(|round: usize| &log.rounds[round].sentences);
+    assert!(first.len() == 10 && first.iter().all(|text| text.expected.is_none()));
+    assert_ne!(first, second, "every round draws anew");
+    let held_out: Vec<String> = atlas
+        .excerpts(unit)
+        .unwrap()
+        .into_iter()
+        .filter(|excerpt| excerpt.split != Split::Train)
+        .map(|excerpt| excerpt.tokens.iter().map(|token| atlas.vocabulary().text(*token)).collect())
+        .collect();
+    assert!(
+        first.iter().chain(second).all(|text| !held_out.iter().any(|window| window.contains(&text.text)))
+    );
+    assert!(
+        asked[0].contains("Sentences:") && !asked[0].contains("The explanation says that it"),
+        "{}",
+        asked[0]
+    );
+    let stored = atlas.explanations(unit).unwrap();
+    assert!(stored.iter().any(|one| one.explainer == "llm:max-act+revised-random@scripted"));
+
+    let (log, atlas, asked, _directory) = revise_by(Feedback::Nothing, "", "the token \"ing\".");
+    assert!(log.rounds.iter().all(|round| round.sentences.is_empty() && round.revised.is_some()));
+    assert!(asked[0].contains("Excerpts on which") && !asked[0].contains("Sentences:"), "{}", asked[0]);
+    let stored = atlas.explanations(unit).unwrap();
+    assert!(stored.iter().any(|one| one.explainer == "llm:max-act+revised-nothing@scripted"));
 }

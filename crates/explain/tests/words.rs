@@ -181,7 +181,7 @@ impl Run {
             watch: &|_| {},
         };
         let mut pending = simulating.pending(explainer, units, false).unwrap();
-        pending[count..].fill(false);
+        pending.retain(|unit| units[..count].contains(unit));
         simulating.run(explainer, units, &pending, &|_| {}).unwrap();
     }
 }
@@ -370,7 +370,7 @@ fn a_simulator_that_a_model_cannot_do_is_refused() {
         baselines: false,
         watch: &|_| {},
     };
-    let error = simulating.run("llm:max-act@scripted", &units, &[true], &|_| {}).unwrap_err().to_string();
+    let error = simulating.run("llm:max-act@scripted", &units, &units, &|_| {}).unwrap_err().to_string();
     assert!(
         error.contains("scripted cannot simulate by grades") && error.contains("--simulator json"),
         "{error}"

@@ -1,9 +1,9 @@
-//! The ledger of what language models were asked, unit by unit: requests, tokens, failures.
+//! The ledger of what language models were asked, unit by unit: requests, tokens, failures, money and time.
 
 use std::collections::BTreeMap;
 
 use glossator_model::UnitId;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::ledger::{begin, split};
 use super::lookup::unit_row;
@@ -29,7 +29,7 @@ impl Database {
         let Some(id) = unit_row(&connection, unit).at(&self.path)? else { return Ok(Vec::new()) };
         let mut statement = connection
             .prepare_cached(
-                "SELECT explainer, scorer, split, requests, prompt_tokens, completion_tokens, failures
+                "SELECT explainer, scorer, split, requests, prompt_tokens, completion_tokens, failures, cost, seconds
                  FROM calls WHERE unit = ?1 ORDER BY explainer, scorer, split",
             )
             .at(&self.path)?;
@@ -44,6 +44,8 @@ impl Database {
                 prompt_tokens: natural(row, 4)?,
                 completion_tokens: natural(row, 5)?,
                 failures: BTreeMap::new(),
+                cost: cost(row, 7)?,
+                seconds: row.get(8)?,
             };
             Ok((calls, row.get::<_, String>(6)?))
         });
@@ -55,6 +57,11 @@ impl Database {
     }
 }
 
+/// A cost that may not be known.
+pub(super) fn cost(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
+    row.get::<_, Option<i64>>(column)?.map(|_| natural(row, column)).transpose()
+}
+
 fn put(connection: &Connection, unit: i64, calls: &Calls) -> rusqlite::Result<()> {
     let (scorer, split) = match &calls.scorer {
         Some((scorer, split)) => (scorer.as_str(), split.to_string()),
@@ -63,7 +70,7 @@ fn put(connection: &Connection, unit: i64, calls: &Calls) -> rusqlite::Result<()
     // A map of text to numbers always has a JSON form.
     let failures = serde_json::to_string(&calls.failures).unwrap_or_default();
     connection
-        .prepare_cached("INSERT OR REPLACE INTO calls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+        .prepare_cached("INSERT OR REPLACE INTO calls VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?
         .execute(params![
             unit,
             calls.explainer,
@@ -72,7 +79,9 @@ fn put(connection: &Connection, unit: i64, calls: &Calls) -> rusqlite::Result<()
             calls.requests as i64,
             calls.prompt_tokens as i64,
             calls.completion_tokens as i64,
-            failures
+            failures,
+            calls.cost.map(|cost| cost as i64),
+            calls.seconds,
         ])?;
     Ok(())
 }

@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use glossator_model::{HookPoint, UnitId};
 use rusqlite::{Connection, params};
 
+use super::calls::cost;
 use super::{Database, natural};
 use crate::error::{AtPath, AtlasError};
 use crate::excerpt::Split;
 use crate::query::{CallTotals, ScoreKind, ScoredUnit};
+
+/// Explainer and scorer, requests and tokens, failures as JSON, cost, seconds.
+type Asked = ((String, String), [u64; 3], String, Option<u64>, Option<f64>);
 
 impl Database {
     /// The kinds of score that there are on a split, by explainer.
@@ -70,29 +74,38 @@ impl Database {
         rows.into_iter().map(parsed).collect()
     }
 
-    /// What language models were asked in all, and the time that explainers took, by explainer and scorer.
+    /// What language models were asked in all, and the time and money that it took, by explainer and scorer.
     pub(crate) fn call_totals(&self, split: Split) -> Result<Vec<CallTotals>, AtlasError> {
         let connection = self.lock();
         let mut totals: BTreeMap<(String, String), CallTotals> = BTreeMap::new();
         let mut statement = connection
             .prepare_cached(
-                "SELECT explainer, scorer, requests, prompt_tokens, completion_tokens, failures FROM calls
+                "SELECT explainer, scorer, requests, prompt_tokens, completion_tokens, failures, cost, seconds FROM calls
                  WHERE split = '' OR split = ?1",
             )
             .at(&self.path)?;
+        let mut seconds: BTreeMap<(String, String), Vec<f64>> = BTreeMap::new();
         let rows = statement.query_map([split.to_string()], |row| {
             let numbers = [natural(row, 2)?, natural(row, 3)?, natural(row, 4)?];
-            Ok((row.get(0)?, row.get(1)?, numbers, row.get(5)?))
+            Ok(((row.get(0)?, row.get(1)?), numbers, row.get(5)?, cost(row, 6)?, row.get(7)?))
         });
-        let rows: Vec<(String, String, [u64; 3], String)> = rows.and_then(Iterator::collect).at(&self.path)?;
-        for (explainer, scorer, [requests, prompt, completion], failures) in rows {
+        let rows: Vec<Asked> = rows.and_then(Iterator::collect).at(&self.path)?;
+        for (whose, [requests, prompt, completion], failures, cost, time) in rows {
             let failures: BTreeMap<String, u64> = serde_json::from_str(&failures).at(&self.path)?;
-            let total = totals.entry((explainer, scorer)).or_default();
+            let total = totals
+                .entry(whose.clone())
+                .or_insert_with(|| CallTotals { cost: Some(0), ..CallTotals::default() });
             total.units += 1;
             total.requests += requests;
             total.prompt_tokens += prompt;
             total.completion_tokens += completion;
+            total.cost = total.cost.zip(cost).map(|(sum, cost)| sum + cost);
             failures.into_iter().for_each(|(kind, count)| *total.failures.entry(kind).or_default() += count);
+            seconds.entry(whose).or_default().extend(time);
+        }
+        for (whose, times) in seconds.into_iter().filter(|(_, times)| !times.is_empty()) {
+            let mean = times.iter().sum::<f64>() / times.len() as f64;
+            totals.entry(whose).or_default().seconds_per_unit = Some(mean);
         }
         let mut statement = connection
             .prepare_cached("SELECT explainer, count(*), avg(seconds) FROM explanations GROUP BY explainer")

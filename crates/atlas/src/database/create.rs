@@ -36,7 +36,8 @@ CREATE TABLE simulations (
 CREATE TABLE calls (
     unit INTEGER NOT NULL REFERENCES units, explainer TEXT NOT NULL, scorer TEXT NOT NULL, split TEXT NOT NULL,
     requests INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
-    failures TEXT NOT NULL, PRIMARY KEY (unit, explainer, scorer, split)) STRICT, WITHOUT ROWID;
+    failures TEXT NOT NULL, cost INTEGER, seconds REAL,
+    PRIMARY KEY (unit, explainer, scorer, split)) STRICT, WITHOUT ROWID;
 CREATE VIRTUAL TABLE unit_search USING fts5(name, tokens, explanations, tokenize = 'unicode61');
 ";
 
@@ -88,6 +89,18 @@ pub(crate) fn create(
     connection.execute_batch("ANALYZE").at(&partial)?;
     connection.close().map_err(|(_, error)| error).at(&partial)?;
     files::publish(&partial, path)
+}
+
+/// Whether `calls` has the columns for money and time, which atlases of this schema did not have at first.
+pub(super) fn is_whole(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.prepare("SELECT 1 FROM pragma_table_info('calls') WHERE name = 'seconds'")?.exists([])
+}
+
+/// Adds them; neither is known of what was asked before.
+pub(super) fn complete(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "BEGIN IMMEDIATE; ALTER TABLE calls ADD COLUMN cost INTEGER; ALTER TABLE calls ADD COLUMN seconds REAL; COMMIT",
+    )
 }
 
 fn insert_units(

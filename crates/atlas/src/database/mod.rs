@@ -42,6 +42,14 @@ impl Database {
                 drop(connect(path, true).at(path)?);
                 connect(path, false)
             }
+            // Readers of an atlas without them need the missing columns too.
+            Ok((connection, version))
+                if version == SCHEMA_VERSION && !create::is_whole(&connection).at(path)? =>
+            {
+                drop(connection);
+                create::complete(&connect(path, true).at(path)?.0).at(path)?;
+                connect(path, write)
+            }
             connected => connected,
         }
         .at(path)?;

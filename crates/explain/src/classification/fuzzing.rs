@@ -9,29 +9,9 @@ use glossator_llm::{Outcome, Request};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::example::{Example, Source};
-use super::question::{Demonstration, Subject, Way, judgements};
+use super::question::{Subject, Way, judgements};
+use crate::prompts::{PromptError, Prompts};
 use crate::score::Judgement;
-
-const INSTRUCTIONS: &str = "A part of a language model reacts to something in texts. You are given an explanation of \
-what it reacts to, and a short piece of text, cut out of a longer one, in which unusual characters are escaped and some \
-tokens are marked like <<this>>. Say whether the marked tokens are those that the explanation describes.";
-
-const DEMONSTRATIONS: [Demonstration; 2] = [
-    Demonstration {
-        explanation: "names of months",
-        things: &[
-            (" was moved to the second week of<< October>>, when all of them are back from", true),
-            (" was moved to<< the>> second week of October, when all of them are back from", false),
-        ],
-    },
-    Demonstration {
-        explanation: "the closing bracket of a function call",
-        things: &[
-            ("    for (i, name) in<< names>> {\\n        let mut total = 0;\\n", false),
-            ("\\n    print(sum(values<<))>>\\n    return", true),
-        ],
-    },
-];
 
 /// A text with its marks.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,20 +64,15 @@ fn drawn(positions: &[usize], count: usize, window: u32, seed: u64) -> Vec<usize
     drawn
 }
 
-fn subject(explanation: &str) -> Subject<'_> {
-    Subject {
-        instructions: INSTRUCTIONS,
-        demonstrations: &DEMONSTRATIONS,
-        explanation,
-        question: "Are the marked tokens what the explanation describes?",
-        thing: "Text",
-    }
-}
-
 /// The requests that ask about `texts`, in order.
-pub fn requests(way: Way, explanation: &str, texts: &[Marked]) -> Vec<Request> {
+pub fn requests(
+    prompts: &Prompts,
+    way: Way,
+    explanation: &str,
+    texts: &[Marked],
+) -> Result<Vec<Request>, PromptError> {
     let shown: Vec<String> = texts.iter().map(|text| text.example.shown(&text.marks)).collect();
-    subject(explanation).requests(way, &shown)
+    Subject { scorer: "fuzzing", prompts, explanation }.requests(way, &shown)
 }
 
 /// The judgements on `texts`, from the outcomes of [`requests`].
@@ -154,7 +129,7 @@ mod tests {
     #[test]
     fn marks_are_shown() {
         let texts = marked(&[example(1, vec![0.0, 5.0, 0.0], true), example(2, vec![0.0; 3], false)], 0);
-        let requests = requests(Way::Graded, "x", &texts);
+        let requests = requests(&Prompts::builtin().unwrap(), Way::Graded, "x", &texts).unwrap();
         assert_eq!(requests.len(), 3);
         let asked: Vec<&str> =
             requests.iter().map(|request| request.messages.last().unwrap().content.as_str()).collect();

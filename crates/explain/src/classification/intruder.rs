@@ -5,19 +5,16 @@
 //! without ([`super::NO_EXPLANATION`]) it says how alike the unit's texts are to a reader who knows nothing, which is a
 //! property of the unit. Chance is 1/5.
 
-use glossator_llm::{Generation, Grading, Message, Outcome, Piece, Request, Want};
+use glossator_llm::{Generation, Grading, Outcome, Piece, Request, Want};
+use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::example::Example;
-use super::question::Way;
+use super::question::{Subject, Way};
+use crate::prompts::{PromptError, Prompts};
 
 /// Texts of a trial.
 pub const TEXTS: usize = 5;
-
-const INSTRUCTIONS: &str = "A part of a language model reacts to something in texts. You are given an explanation of \
-what it reacts to, and five short pieces of text, in which unusual characters are escaped and some tokens are marked \
-like <<this>>. In four of them the part reacts to the marked tokens; one does not belong with them. Answer with the \
-number of the text that does not belong.";
 
 /// Five texts with one intruder.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,17 +52,16 @@ pub fn trials(examples: &[Example], seed: u64) -> Vec<Trial> {
 }
 
 /// The requests that put `trials`, in order.
-pub fn requests(way: Way, explanation: &str, trials: &[Trial]) -> Vec<Request> {
+pub fn requests(
+    prompts: &Prompts,
+    way: Way,
+    explanation: &str,
+    trials: &[Trial],
+) -> Result<Vec<Request>, PromptError> {
     let numbers: Vec<String> = (1..=TEXTS).map(|number| number.to_string()).collect();
+    let subject = Subject { scorer: "intruder", prompts, explanation };
     let request = |trial: &Trial| {
-        let texts = trial.texts.iter().zip(&numbers).map(|(text, number)| format!("{number}. {text}\n"));
-        let messages = vec![
-            Message::system(INSTRUCTIONS),
-            Message::user(format!(
-                "Explanation: {explanation}\nTexts:\n{}Which does not belong? Answer with its number.",
-                texts.collect::<String>()
-            )),
-        ];
+        let messages = subject.messages(&[], &json!(trial.texts), true)?;
         let want = match way {
             Way::Graded => Want::Grades(Grading {
                 choices: numbers.clone(),
@@ -73,7 +69,7 @@ pub fn requests(way: Way, explanation: &str, trials: &[Trial]) -> Vec<Request> {
             }),
             Way::Listed => Want::Text(Generation { max_tokens: 8, ..Generation::default() }),
         };
-        Request { messages, want, sample: 0 }
+        Ok(Request { messages, want, sample: 0 })
     };
     trials.iter().map(request).collect()
 }
@@ -156,7 +152,10 @@ mod tests {
             text("3"),
         ];
         assert_eq!(judge(Way::Graded, &trials, &outcomes), [Some(true), Some(false), None, None]);
-        let requests = requests(Way::Graded, "x", &trials[..1]);
-        assert!(requests[0].messages[1].content.contains("3. 2\n4. 3\n"));
+        let requests = requests(&Prompts::builtin().unwrap(), Way::Graded, "x", &trials[..1]).unwrap();
+        assert_eq!(
+            requests[0].messages[1].content,
+            "Explanation: x\nTexts:\n1. 0\n2. 1\n3. 2\n4. 3\n5. 4\nWhich does not belong? Answer with its number."
+        );
     }
 }

@@ -9,27 +9,12 @@ use glossator_llm::{Outcome, Request};
 use glossator_model::{Model, ModelError, UnitId};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::question::{Demonstration, Subject, Way, judgements};
-use crate::prompts::visible;
+use super::question::{Subject, Way, judgements};
+use crate::prompts::{PromptError, Prompts, visible};
 use crate::score::Judgement;
 
 /// The strongest tokens, which are left out: an explanation may name them.
 const FIRST_RANK: usize = 10;
-
-const INSTRUCTIONS: &str = "A part of a language model reacts to something in texts, and then makes some tokens \
-likelier to come next. You are given an explanation of what it reacts to, and a token. Say whether the token is one that \
-such a part would make likelier, because it often follows or belongs to what the part reacts to.";
-
-const DEMONSTRATIONS: [Demonstration; 2] = [
-    Demonstration {
-        explanation: "names of months",
-        things: &[("\" 2014\"", true), ("\" mutex\"", false), ("\" th\"", true), ("\" soup\"", false)],
-    },
-    Demonstration {
-        explanation: "the word 'not' before a verb",
-        things: &[("\" Denmark\"", false), ("\" yet\"", true)],
-    },
-];
 
 /// A token, and whether the unit's output direction raises it.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,20 +59,15 @@ pub fn weights(model: &Model, unit: UnitId) -> Result<Vec<f32>, ModelError> {
     model.logit_weights(&model.output_direction(unit)?)
 }
 
-fn subject(explanation: &str) -> Subject<'_> {
-    Subject {
-        instructions: INSTRUCTIONS,
-        demonstrations: &DEMONSTRATIONS,
-        explanation,
-        question: "Would the part make it likelier?",
-        thing: "Token",
-    }
-}
-
 /// The requests that ask about `choices`, in order.
-pub fn requests(way: Way, explanation: &str, choices: &[Choice]) -> Vec<Request> {
-    let tokens: Vec<String> = choices.iter().map(|choice| format!("\"{}\"", visible(&choice.text))).collect();
-    subject(explanation).requests(way, &tokens)
+pub fn requests(
+    prompts: &Prompts,
+    way: Way,
+    explanation: &str,
+    choices: &[Choice],
+) -> Result<Vec<Request>, PromptError> {
+    let tokens: Vec<String> = choices.iter().map(|choice| visible(&choice.text)).collect();
+    Subject { scorer: "logits", prompts, explanation }.requests(way, &tokens)
 }
 
 /// The judgements on `choices`, from the outcomes of [`requests`].
@@ -122,7 +102,8 @@ mod tests {
     #[test]
     fn tokens_are_quoted() {
         let choice = Choice { text: "\n\"".to_owned(), raised: true };
-        let requests = requests(Way::Listed, "x", &[choice]);
+        let prompts = Prompts::builtin().unwrap();
+        let requests = requests(&prompts, Way::Listed, "x", &[choice]).unwrap();
         assert!(requests[0].messages.last().unwrap().content.contains("1. \"\\n\"\"\n"));
     }
 }

@@ -6,7 +6,9 @@
 //! it, is an answer to none of them.
 
 use glossator_llm::{Capabilities, Generation, Grading, Message, Outcome, Piece, Request, Want};
+use serde_json::{Value, json};
 
+use crate::prompts::{JudgedExample, PromptError, Prompts, described};
 use crate::score::Judgement;
 
 /// Things that are asked about in one request by models without probabilities.
@@ -33,77 +35,53 @@ impl Way {
 
 /// What is asked, but for the things that it is asked about.
 pub(crate) struct Subject<'a> {
-    /// The task, and what the answers mean.
-    pub(crate) instructions: &'a str,
-    /// Things with their right answers, for an explanation of their own.
-    pub(crate) demonstrations: &'a [Demonstration],
+    /// The scorer, whose prompt is `judge-NAME.txt`.
+    pub(crate) scorer: &'static str,
+    /// Where its prompt and its worked examples are.
+    pub(crate) prompts: &'a Prompts,
     /// The explanation.
     pub(crate) explanation: &'a str,
-    /// The question about one thing, such as "Does the text fit?".
-    pub(crate) question: &'a str,
-    /// What a thing is called, such as "Text".
-    pub(crate) thing: &'a str,
-}
-
-/// An explanation with things that fit and things that do not.
-pub(crate) struct Demonstration {
-    pub(crate) explanation: &'static str,
-    pub(crate) things: &'static [(&'static str, bool)],
 }
 
 impl Subject<'_> {
     /// The requests about `things`, in order.
-    pub(crate) fn requests(&self, way: Way, things: &[String]) -> Vec<Request> {
+    pub(crate) fn requests(&self, way: Way, things: &[String]) -> Result<Vec<Request>, PromptError> {
         match way {
             Way::Graded => things.iter().map(|thing| self.graded(thing)).collect(),
             Way::Listed => things.chunks(TOGETHER).map(|things| self.listed(things)).collect(),
         }
     }
 
-    fn graded(&self, thing: &str) -> Request {
-        let turn = |explanation: &str, thing: &str| {
-            Message::user(format!(
-                "Explanation: {explanation}\n{}: {thing}\n{} Answer Yes or No.",
-                self.thing, self.question
-            ))
-        };
-        let mut messages = vec![Message::system(self.instructions)];
-        for demonstration in self.demonstrations {
-            for (thing, fits) in demonstration.things {
-                messages.push(turn(demonstration.explanation, thing));
-                messages.push(Message::assistant(CHOICES[usize::from(!fits)]));
-            }
+    fn graded(&self, thing: &str) -> Result<Request, PromptError> {
+        let mut examples = Vec::new();
+        for example in self.prompts.judged_examples(self.scorer) {
+            examples.extend(example.things.iter().map(|(thing, fits)| {
+                json!({
+                    "explanation": example.explanation, "things": [thing], "listed": false,
+                    "answer": CHOICES[usize::from(!fits)],
+                })
+            }));
         }
-        messages.push(turn(self.explanation, thing));
+        let messages = self.messages(&examples, &json!([thing]), false)?;
         let grading = Grading {
             choices: CHOICES.map(str::to_owned).to_vec(),
             text: vec![Piece::Asked(CHOICES[0].to_owned())],
         };
-        Request { messages, want: Want::Grades(grading), sample: 0 }
+        Ok(Request { messages, want: Want::Grades(grading), sample: 0 })
     }
 
-    fn listed(&self, things: &[String]) -> Request {
-        let turn = |explanation: &str, things: &[String]| {
-            let numbered =
-                things.iter().enumerate().map(|(place, thing)| format!("{}. {thing}\n", place + 1));
-            Message::user(format!(
-                "Explanation: {explanation}\n{}s:\n{}{} Answer with a JSON list of {} numbers, 1 for yes and 0 for no.",
-                self.thing,
-                numbered.collect::<String>(),
-                self.question,
-                things.len()
-            ))
+    fn listed(&self, things: &[String]) -> Result<Request, PromptError> {
+        let example = |example: &JudgedExample| {
+            let (things, fits): (Vec<&str>, Vec<u8>) =
+                example.things.iter().map(|(thing, fits)| (thing.as_str(), u8::from(*fits))).unzip();
+            json!({
+                "explanation": example.explanation, "things": things, "listed": true,
+                "answer": json!(fits).to_string(),
+            })
         };
-        let mut messages = vec![Message::system(self.instructions)];
-        for demonstration in self.demonstrations {
-            let things: Vec<String> =
-                demonstration.things.iter().map(|(thing, _)| (*thing).to_owned()).collect();
-            messages.push(turn(demonstration.explanation, &things));
-            let answers: Vec<u8> = demonstration.things.iter().map(|(_, fits)| u8::from(*fits)).collect();
-            messages.push(Message::assistant(serde_json::json!(answers).to_string()));
-        }
-        messages.push(turn(self.explanation, things));
-        let schema = serde_json::json!({
+        let examples: Vec<Value> = self.prompts.judged_examples(self.scorer).iter().map(example).collect();
+        let messages = self.messages(&examples, &json!(things), true)?;
+        let schema = json!({
             "type": "array", "items": {"enum": [0, 1]}, "minItems": things.len(), "maxItems": things.len(),
         });
         let generation = Generation {
@@ -111,7 +89,20 @@ impl Subject<'_> {
             json_schema: Some(schema),
             ..Generation::default()
         };
-        Request { messages, want: Want::Text(generation), sample: 0 }
+        Ok(Request { messages, want: Want::Text(generation), sample: 0 })
+    }
+
+    /// The whole conversation about `things`.
+    pub(crate) fn messages(
+        &self,
+        examples: &[Value],
+        things: &Value,
+        listed: bool,
+    ) -> Result<Vec<Message>, PromptError> {
+        let template = self.prompts.template(&format!("judge-{}", self.scorer))?.without_begin()?;
+        let explanation = described(self.explanation);
+        let question = json!({"explanation": explanation, "things": things, "listed": listed});
+        Ok(template.fill(&json!({}), examples, &question)?.messages)
     }
 }
 
@@ -162,17 +153,10 @@ mod tests {
 
     use super::*;
 
-    fn subject() -> Subject<'static> {
-        Subject {
-            instructions: "Judge.",
-            demonstrations: &[Demonstration {
-                explanation: "months",
-                things: &[("in May", true), ("he may", false)],
-            }],
-            explanation: "digits",
-            question: "Does it fit?",
-            thing: "Text",
-        }
+    fn requests(way: Way, things: &[String]) -> Vec<Request> {
+        let prompts = Prompts::builtin().unwrap();
+        let subject = Subject { scorer: "detection", prompts: &prompts, explanation: "digits\n<|im_end|>" };
+        subject.requests(way, things).unwrap()
     }
 
     fn things(count: usize) -> Vec<String> {
@@ -195,13 +179,38 @@ mod tests {
 
     #[test]
     fn graded_questions_share_all_but_their_ends() {
-        let requests = subject().requests(Way::Graded, &things(7));
+        let requests = requests(Way::Graded, &things(7));
         assert_eq!(requests.len(), 7);
-        assert_eq!(requests[0].messages.len(), 6, "instructions, two demonstrations, the question");
-        assert_eq!(requests[0].messages[..5], requests[6].messages[..5]);
-        let last = &requests[6].messages[5].content;
-        assert_eq!(last, "Explanation: digits\nText: text 6\nDoes it fit? Answer Yes or No.");
-        assert_eq!(requests[0].messages[2].content, "Yes");
+        assert_eq!(requests[0].messages.len(), 10, "instructions, four worked examples, the question");
+        assert_eq!(requests[0].messages[..9], requests[6].messages[..9]);
+        let last = &requests[6].messages[9].content;
+        assert_eq!(
+            last,
+            "Explanation: digits \\<|im_end|\\>\nText: text 6\n\
+             Does what the explanation describes occur? Answer Yes or No."
+        );
+        assert_eq!(
+            (requests[0].messages[2].content.as_str(), &*requests[0].messages[4].content),
+            ("Yes", "No")
+        );
+    }
+
+    #[test]
+    fn prompts_can_be_edited_but_nothing_may_stand_before_an_answer() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("judge-detection.txt");
+        let asked = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let prompts = Prompts::builtin().unwrap().with(directory.path()).unwrap();
+            let subject = Subject { scorer: "detection", prompts: &prompts, explanation: "digits" };
+            subject.requests(Way::Graded, &things(1)).map_err(|error| error.to_string())
+        };
+        let edited = "@@ system\nJudge.\n@@ user\n{{ explanation }} in {{ things[0] }}?\n";
+        let messages = &asked(edited).unwrap()[0].messages;
+        assert_eq!(messages.len(), 2, "without an answer there are no worked examples");
+        assert_eq!(messages[1].content, "digits in text 0?");
+        let error = asked(&format!("{edited}@@ begin\nWell,\n")).unwrap_err();
+        assert!(error.contains("judge-detection.txt") && error.contains("begin"), "{error}");
     }
 
     #[test]
@@ -216,10 +225,15 @@ mod tests {
 
     #[test]
     fn the_last_few_are_asked_too() {
-        let requests = subject().requests(Way::Listed, &things(7));
+        let requests = requests(Way::Listed, &things(7));
         assert_eq!(requests.len(), 2);
+        assert_eq!(requests[1].messages[2].content, "[1,0]");
         let last = &requests[1].messages.last().unwrap().content;
-        assert!(last.contains("1. text 5\n2. text 6\n") && last.contains("JSON list of 2 numbers"), "{last}");
+        assert_eq!(
+            last,
+            "Explanation: digits \\<|im_end|\\>\nTexts:\n1. text 5\n2. text 6\nDoes what the explanation describes \
+             occur? Answer with a JSON list of 2 numbers, 1 for yes and 0 for no."
+        );
         let truths = [true, false, true, false, true, false, true];
         let judged =
             judgements(Way::Listed, &truths, &[text("[1, 0, 0, 0, 1]"), text("```json\n[0,1]\n```")]);

@@ -5,18 +5,25 @@
 //! so that it cannot be taken for anything else.
 
 mod examples;
+mod judged_examples;
 mod template;
 mod visible;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use judged_examples::JudgedExamples;
+
 pub use examples::{Example, ExampleExcerpt};
+pub use judged_examples::JudgedExample;
 pub use template::{Conversation, PromptError, Template};
 pub use visible::{described, marked, visible};
 
-/// The file with the worked examples.
+/// The file with the worked examples of explainers and simulators.
 const EXAMPLES: &str = "examples.toml";
+
+/// The file with the worked examples of scorers by classification.
+const JUDGED_EXAMPLES: &str = "judge-examples.toml";
 
 /// The largest prompt file that is read.
 const MAX_BYTES: u64 = 1 << 20;
@@ -38,18 +45,26 @@ const DEFAULTS: &[(&str, &str)] = defaults![
     "simulate-grades.txt",
     "simulate-one-at-a-time.txt",
     "simulate-json.txt",
+    "judge-detection.txt",
+    "judge-fuzzing.txt",
+    "judge-intruder.txt",
+    "judge-logits.txt",
     "test-sentences.txt",
     "revise.txt"
 ];
 
 /// The worked examples that are part of the program.
-const DEFAULT_EXAMPLES: &str = include_str!("templates/examples.toml");
+const DEFAULT_EXAMPLES: [(&str, &str); 2] = [
+    (EXAMPLES, include_str!("templates/examples.toml")),
+    (JUDGED_EXAMPLES, include_str!("templates/judge-examples.toml")),
+];
 
 /// All prompts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prompts {
     templates: BTreeMap<String, Template>,
     examples: Vec<Example>,
+    judged: JudgedExamples,
 }
 
 impl Prompts {
@@ -57,7 +72,12 @@ impl Prompts {
     pub fn builtin() -> Result<Self, PromptError> {
         let read = |&(name, text): &(&str, &str)| Ok((name.to_owned(), Template::parse(name, text)?));
         let templates = DEFAULTS.iter().map(read).collect::<Result<_, PromptError>>()?;
-        Ok(Self { templates, examples: examples::parse(EXAMPLES, DEFAULT_EXAMPLES)? })
+        let [(_, examples), (_, judged)] = DEFAULT_EXAMPLES;
+        Ok(Self {
+            templates,
+            examples: examples::parse(EXAMPLES, examples)?,
+            judged: judged_examples::parse(JUDGED_EXAMPLES, judged)?,
+        })
     }
 
     /// The same with those files of `directory` that have the name of a prompt in their place. A `.txt` or `.toml` file
@@ -68,11 +88,13 @@ impl Prompts {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             if name == EXAMPLES {
                 self.examples = examples::parse(&path.display().to_string(), &read(&path)?)?;
+            } else if name == JUDGED_EXAMPLES {
+                self.judged = judged_examples::parse(&path.display().to_string(), &read(&path)?)?;
             } else if let Some(template) = self.templates.get_mut(name) {
                 *template = Template::parse(&path.display().to_string(), &read(&path)?)?;
             } else if path.extension().is_some_and(|ending| ending == "txt" || ending == "toml") {
                 let known: Vec<&str> = self.templates.keys().map(String::as_str).collect();
-                let message = format!("is none of {}, {EXAMPLES}", known.join(", "));
+                let message = format!("is none of {}, {EXAMPLES}, {JUDGED_EXAMPLES}", known.join(", "));
                 return Err(PromptError::Sections { file: path.display().to_string(), message });
             }
         }
@@ -84,7 +106,7 @@ impl Prompts {
     pub fn write_defaults(directory: &Path) -> Result<Vec<PathBuf>, PromptError> {
         std::fs::create_dir_all(directory).map_err(PromptError::file(directory))?;
         let mut written = Vec::new();
-        for (name, text) in DEFAULTS.iter().copied().chain([(EXAMPLES, DEFAULT_EXAMPLES)]) {
+        for (name, text) in DEFAULTS.iter().copied().chain(DEFAULT_EXAMPLES) {
             let path = directory.join(name);
             if path.exists() {
                 continue;
@@ -105,9 +127,14 @@ impl Prompts {
             .ok_or_else(|| PromptError::Sections { file, message: "does not exist".to_owned() })
     }
 
-    /// The worked examples.
+    /// The worked examples of explainers and simulators.
     pub fn examples(&self) -> &[Example] {
         &self.examples
+    }
+
+    /// The worked examples of a scorer by classification; none where it shows none.
+    pub fn judged_examples(&self, scorer: &str) -> &[JudgedExample] {
+        self.judged.get(scorer).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -128,7 +155,7 @@ mod tests {
     fn defaults_are_written_once_and_replace_the_builtin_ones() {
         let directory = tempfile::tempdir().unwrap();
         let written = Prompts::write_defaults(directory.path()).unwrap();
-        assert_eq!(written.len(), DEFAULTS.len() + 1);
+        assert_eq!(written.len(), DEFAULTS.len() + DEFAULT_EXAMPLES.len());
         let builtin = Prompts::builtin().unwrap();
         let edited = "@@ system\nother\n@@ user\n{{ number }}\n";
         std::fs::write(directory.path().join("pairs.txt"), edited).unwrap();

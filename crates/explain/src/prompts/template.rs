@@ -127,6 +127,18 @@ impl Template {
         self.begin.as_deref()
     }
 
+    /// The same, for answers that are a single word, number or list, which nothing may stand before.
+    ///
+    /// # Errors
+    /// If it has a section `begin`.
+    pub fn without_begin(&self) -> Result<&Self, PromptError> {
+        let message = "has a section `begin`, but its answers are read from their beginning on".to_owned();
+        if self.begin.is_some() {
+            return Err(PromptError::Sections { file: self.file.clone(), message });
+        }
+        Ok(self)
+    }
+
     /// The conversation: instructions, an exchange for each of `examples`, and the question. `shared` is filled into
     /// the instructions. An exchange's answer begins as every answer does.
     pub fn fill(

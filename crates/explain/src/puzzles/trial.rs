@@ -118,8 +118,8 @@ impl<'a> Trial<'a> {
     ) -> Result<Vec<Request>, PromptError> {
         let way = Way::of(capabilities);
         match self.judge {
-            Judge::Detection => Ok(detection::requests(way, explanation, &self.puzzle.scored)),
-            Judge::Fuzzing => Ok(fuzzing::requests(way, explanation, &self.marked())),
+            Judge::Detection => detection::requests(prompts, way, explanation, &self.puzzle.scored),
+            Judge::Fuzzing => fuzzing::requests(prompts, way, explanation, &self.marked()),
             Judge::Simulation(simulator) => {
                 let mut requests = Vec::new();
                 for text in &self.puzzle.scored {

@@ -19,7 +19,7 @@ pub struct Log {
     pub kept_test: Option<f64>,
 }
 
-/// One round: sentences, what the subject model did on them, and what the explainer made of that.
+/// One round: sentences (none where nothing new was shown), what the subject model did on them, and what the explainer made of that.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Round {
     /// The explanation that was tested.
@@ -34,13 +34,13 @@ pub struct Round {
     pub failure: Option<String>,
 }
 
-/// A sentence that was run through the subject model.
+/// A sentence, or a piece of text, that was run through the subject model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tested {
     /// The sentence.
     pub text: String,
-    /// Whether the explanation says that the unit fires on it.
-    pub expected: bool,
+    /// Whether the explanation says that the unit fires on it; `None` for a text that was not written to test it.
+    pub expected: Option<bool>,
     /// The largest activation, as a share of the unit's recorded maximum.
     pub share: f32,
     /// The text of the token on which it is.

@@ -6,15 +6,20 @@
 //! did go back to the explainer, who writes a new explanation. The round whose explanation correlates best with the valid
 //! split is kept, the first explanation if none is better; and only that choice is scored on the test split, which nobody
 //! has seen. An answer that cannot be read makes a round without a result, which the log says.
+//!
+//! The published baselines do the same with other [`Feedback`]: with as many random texts, and with nothing new at all.
 
+mod feedback;
 mod log;
+mod random_texts;
 mod sentences;
 
-use glossator_atlas::{Atlas, Calls, Explanation, Split};
+use glossator_atlas::{Atlas, Explanation, Split};
 use glossator_llm::{Client, Failure, FailureKind, Generation, Message, Outcome, Request, Usage, Want};
 use glossator_model::{Model, Tokenizer, UnitId};
 use serde_json::json;
 
+pub use feedback::Feedback;
 pub use log::{Log, Round, Tested};
 pub use sentences::Wanted;
 
@@ -26,9 +31,6 @@ use crate::simulate::Simulator;
 use crate::simulating::Simulations;
 use crate::tally::Tally;
 use crate::words::{Evidence, Method, answer};
-
-/// What the names of explainers get, before the model's, when their explanations are revised.
-pub const REVISED: &str = "+revised";
 
 /// A unit fires at this share of its recorded maximum.
 const FIRES: f32 = 0.5;
@@ -53,18 +55,11 @@ pub struct Revising<'a> {
     pub simulator: Simulator,
     /// Rounds.
     pub rounds: u32,
+    /// What goes back in each.
+    pub feedback: Feedback,
 }
 
 impl Revising<'_> {
-    /// The name under which revised explanations of `explainer` are stored: `llm:max-act@MODEL` becomes
-    /// `llm:max-act+revised@MODEL`.
-    pub fn name(explainer: &str) -> String {
-        match explainer.split_once('@') {
-            Some((method, model)) => format!("{method}{REVISED}@{model}"),
-            None => format!("{explainer}{REVISED}"),
-        }
-    }
-
     /// Revises the explanation of `unit` by `explainer` and stores the result with its log. `None` if there is none.
     pub fn unit(&self, unit: UnitId, explainer: &str) -> Result<Option<Log>, ExplainError> {
         let start = std::time::Instant::now();
@@ -73,16 +68,16 @@ impl Revising<'_> {
         let log = self.revise(unit, &initial, &mut tally)?;
         let kept =
             log.kept.and_then(|round| log.rounds[round].revised.clone()).unwrap_or(log.initial.clone());
-        let name = Self::name(explainer);
+        let name = self.feedback.revised(explainer);
         let explanation = Explanation {
             unit,
             explainer: name.clone(),
             text: kept,
-            body: json!({"revision": log, "of": explainer}),
+            body: json!({"revision": log, "of": explainer, "feedback": self.feedback}),
             seconds: Some(start.elapsed().as_secs_f64()),
         };
         self.atlas.put_explanations(&[explanation])?;
-        self.atlas.put_calls(&[Calls { scorer: None, ..tally.calls(unit, &name) }])?;
+        self.atlas.put_calls(&[tally.calls(unit, &name, self.client.price())])?;
         Ok(Some(log))
     }
 
@@ -141,17 +136,25 @@ impl Revising<'_> {
         tally: &mut Tally,
     ) -> Result<Round, ExplainError> {
         let mut round = Round { tested: tested.to_owned(), ..Round::default() };
-        let outcome = self.ask(sentences::request(self.prompts, tested, number)?)?;
-        let wanted = sentences::read(&outcome);
-        tally.count(&outcome, wanted.as_ref().err());
-        let wanted = match wanted {
-            Ok(wanted) => wanted,
-            Err(failure) => {
-                round.failure = Some(format!("no test sentences: {}", failure.message));
-                return Ok(round);
+        round.sentences = match self.feedback {
+            Feedback::Nothing => Vec::new(),
+            Feedback::Random => {
+                let mut activations = ModelActivations::new(self.model, BATCH_TOKENS);
+                random_texts::tested(self.atlas, unit, number, &mut activations)?
+            }
+            Feedback::Tests => {
+                let outcome = self.ask(sentences::request(self.prompts, tested, number)?)?;
+                let wanted = sentences::read(&outcome);
+                tally.count(&outcome, wanted.as_ref().err());
+                match wanted {
+                    Ok(wanted) => self.run(unit, &wanted)?,
+                    Err(failure) => {
+                        round.failure = Some(format!("no test sentences: {}", failure.message));
+                        return Ok(round);
+                    }
+                }
             }
         };
-        round.sentences = self.run(unit, &wanted)?;
         let outcome = self.ask(self.request(unit, tested, &round.sentences)?)?;
         let revised = answer::sentence(&outcome, self.prompts.template("revise")?.begin());
         tally.count(&outcome, revised.as_ref().err());
@@ -195,7 +198,7 @@ impl Revising<'_> {
             let share = if maximum > 0.0 { highest / maximum } else { 0.0 };
             Tested {
                 text: sentence.text.clone(),
-                expected: sentence.fires,
+                expected: Some(sentence.fires),
                 share,
                 token: tokens.get(place).map_or_else(String::new, |token| tokenizer.token_text(*token)),
                 fires: share >= FIRES,
@@ -220,7 +223,8 @@ impl Revising<'_> {
         });
         let shown: Vec<serde_json::Value> = shown.collect();
         let question = json!({"explanation": visible(tested), "excerpts": excerpts, "sentences": shown});
-        let conversation = self.prompts.template("revise")?.fill(&json!({}), &[], &question)?;
+        let conversation =
+            self.prompts.template("revise")?.fill(&json!({"feedback": self.feedback}), &[], &question)?;
         let mut messages = conversation.messages;
         if let Some(begin) = conversation.begin.filter(|_| self.client.capabilities().continues_turn) {
             messages.push(Message::assistant(begin));

@@ -9,9 +9,9 @@
 mod simulations;
 mod task;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use glossator_atlas::{Atlas, Calls, HEADLINE, Score, Simulation, Split};
+use glossator_atlas::{Atlas, HEADLINE, Score, Simulation, Split};
 use glossator_llm::{Client, Request};
 use glossator_model::UnitId;
 
@@ -19,7 +19,10 @@ pub use simulations::{Simulated, Simulations, Watch};
 use task::{Part, Task, Text, of_sense, remark};
 
 use crate::ExplainError;
-use crate::others::{self, OTHER_UNIT, Others};
+use crate::baselines;
+use crate::block::{Block, count_failures};
+use crate::others::Others;
+use crate::pending::Wanted;
 use crate::prompts::Prompts;
 use crate::rows::Scored;
 use crate::sample::{EXCERPTS, Sample};
@@ -76,33 +79,27 @@ impl Simulating<'_> {
 
     /// Those of `units` that `explainer` has explained and that have no scores of this kind yet, or all of the former if
     /// `again`.
-    pub fn pending(&self, explainer: &str, units: &[UnitId], again: bool) -> Result<Vec<bool>, ExplainError> {
+    pub fn pending(
+        &self,
+        explainer: &str,
+        units: &[UnitId],
+        again: bool,
+    ) -> Result<Vec<UnitId>, ExplainError> {
         let scorer = self.scorer();
-        let mut pending = Vec::with_capacity(units.len());
-        for units in units.chunk_by(|a, b| a.hook == b.hook) {
-            let hook = units[0].hook;
-            let explained = self.atlas.explained(hook, explainer)?;
-            let scored = if again {
-                BTreeSet::new()
-            } else {
-                self.atlas.scored(hook, explainer, &scorer, self.split)?
-            };
-            let is_pending = |unit: &UnitId| explained.contains(&unit.index) && !scored.contains(&unit.index);
-            pending.extend(units.iter().map(is_pending));
-        }
-        Ok(pending)
+        Wanted { explainer, scorer: &scorer, split: self.split }.pending(self.atlas, units, again)
     }
 
     /// The requests for the first few of `units`, for an estimate before a run, and the number of units that they are for.
     pub fn first_requests(
         &self,
         explainer: &str,
+        selected: &[UnitId],
         units: &[UnitId],
     ) -> Result<(Vec<Request>, usize), ExplainError> {
         let simulations = Simulations::new(self.client, self.prompts, self.simulator, self.watch);
         let units: Vec<UnitId> = units.iter().copied().take(ESTIMATED).collect();
         let mut requests = Vec::new();
-        let others = Others::among(self.atlas, explainer, &units, self.seed)?;
+        let others = Others::among(self.atlas, explainer, selected, self.seed)?;
         for task in self.tasks(explainer, &units, &others)? {
             for (text, sample) in task.questions() {
                 requests.extend(simulations.requests(self.atlas, text, sample)?);
@@ -111,45 +108,38 @@ impl Simulating<'_> {
         Ok((requests, units.len()))
     }
 
-    /// Scores the explanations by `explainer` of those of `units` that are `pending`. `progress` is told the number of
-    /// units, block by block.
+    /// Scores the explanations by `explainer` of `units`, which are some of the `selected` ones, among which others are
+    /// chosen. `progress` is told the number of units, block by block.
     pub fn run(
         &self,
         explainer: &str,
+        selected: &[UnitId],
         units: &[UnitId],
-        pending: &[bool],
         progress: &dyn Fn(usize),
     ) -> Result<SimulationRun, ExplainError> {
         self.simulator.check(self.client)?;
         let simulations = Simulations::new(self.client, self.prompts, self.simulator, self.watch);
         let resampling = Resampling::new(RESAMPLES, EXCERPTS, self.seed);
-        let others = Others::among(self.atlas, explainer, units, self.seed)?;
+        let others = Others::among(self.atlas, explainer, selected, self.seed)?;
+        let scorer = self.scorer();
         let mut run = SimulationRun::default();
-        for (units, pending) in units.chunks(BLOCK).zip(pending.chunks(BLOCK)) {
-            let wanted = units.iter().zip(pending).filter(|(_, pending)| **pending);
-            let wanted: Vec<UnitId> = wanted.map(|(unit, _)| *unit).collect();
-            let tasks = self.tasks(explainer, &wanted, &others)?;
+        for units in units.chunks(BLOCK) {
+            let mut block = Block::begin();
+            let tasks = self.tasks(explainer, units, &others)?;
             let questions: Vec<(&str, &Sample)> = tasks.iter().flat_map(Task::questions).collect();
             let mut simulated = simulations.run(self.atlas, &questions)?.into_iter();
-            let (mut scores, mut stored, mut calls) = (Vec::new(), Vec::new(), Vec::new());
             for task in &tasks {
                 let simulated: Vec<Simulated> = simulated.by_ref().take(task.questions().count()).collect();
                 let mut tally = Tally::default();
                 simulated.iter().for_each(|simulated| tally.add(&simulated.tally));
-                for (kind, count) in &tally.failures {
-                    *run.failures.entry(kind.clone()).or_default() += count;
-                }
-                calls.push(Calls {
-                    scorer: Some((self.scorer(), self.split)),
-                    ..tally.calls(task.unit, explainer)
-                });
-                let (of_task, simulations) = self.score(explainer, task, simulated, &resampling);
-                scores.extend(of_task);
-                stored.extend(simulations);
+                count_failures(&mut run.failures, &tally.failures);
+                block.asked(task.unit, explainer, (&scorer, self.split), &tally, self.client.price());
+                let (scores, simulations) = self.score(explainer, task, simulated, &resampling);
+                block.scores.extend(scores);
+                block.simulations.extend(simulations);
             }
             run.units += tasks.len();
-            self.atlas.put_calls(&calls)?;
-            self.atlas.put_scores(&scores, &stored)?;
+            block.store(self.atlas)?;
             progress(units.len());
         }
         Ok(run)
@@ -158,17 +148,13 @@ impl Simulating<'_> {
     fn tasks(&self, explainer: &str, units: &[UnitId], others: &Others) -> Result<Vec<Task>, ExplainError> {
         let mut tasks = Vec::with_capacity(units.len());
         for &unit in units {
-            let stored = |unit: UnitId| self.atlas.explanation(unit, explainer);
-            let Some(own) = stored(unit)? else { continue };
+            let Some(own) = self.atlas.explanation(unit, explainer)? else { continue };
             let sample = Sample::of(self.atlas, unit, self.split)?;
             let mut texts = vec![Text { text: own.text.clone(), part: Part::Explanation }];
             if self.baselines {
-                texts.push(Text { text: EMPTY.to_owned(), part: Part::Empty });
-                if let Some(unit) = others.of(unit)
-                    && let Some(other) = stored(unit)?
-                {
-                    texts.push(Text { text: other.text, part: Part::OtherUnit(unit) });
-                }
+                let baselines = baselines::of(self.atlas, unit, explainer, EMPTY, others)?;
+                let text = |(which, text)| Text { text, part: Part::Baseline(which) };
+                texts.extend(baselines.into_iter().map(text));
             }
             let senses = assigning::senses(self.atlas, &own, &sample)?.into_iter().enumerate();
             texts.extend(senses.map(|(n, (text, sample))| Text { text, part: Part::Sense(n + 1, sample) }));
@@ -194,8 +180,7 @@ impl Simulating<'_> {
             let asked = text.sample(&task.sample);
             let (sample, activations) = task.answered(asked, of_text);
             let scorer = match text.part {
-                Part::Empty => format!("empty:{}", self.scorer()),
-                Part::OtherUnit(_) => format!("{OTHER_UNIT}{}", self.scorer()),
+                Part::Baseline(which) => format!("{}{}", which.prefix(), self.scorer()),
                 Part::Explanation | Part::Sense(..) => self.scorer(),
             };
             let scored = Scored { unit: task.unit, explainer, scorer: &scorer, split: self.split };
@@ -207,8 +192,8 @@ impl Simulating<'_> {
             };
             let mut rows = task.rows(scored, &sample, &activations, calibrating, resampling);
             remark(asked, &sample, noted.as_deref(), &mut rows);
-            if let Part::OtherUnit(other) = &text.part {
-                others::name_on(*other, &mut rows);
+            if let Part::Baseline(which) = text.part {
+                which.name_on(&mut rows);
             }
             if let Part::Sense(number, _) = &text.part {
                 rows.retain(|row| (row.metric.as_str(), row.sample.as_str()) == HEADLINE);

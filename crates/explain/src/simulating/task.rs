@@ -4,6 +4,7 @@ use glossator_atlas::{HEADLINE, Score};
 use glossator_model::UnitId;
 
 use super::Simulated;
+use crate::baselines::Baseline;
 use crate::rows::{self, Scored};
 use crate::sample::Sample;
 use crate::score::{Calibration, Resampling, Scores, Stratum};
@@ -28,10 +29,8 @@ pub(super) struct Text {
 pub(super) enum Part {
     /// The explanation.
     Explanation,
-    /// No explanation, which it has to beat.
-    Empty,
-    /// This unit's explanation, which it has to beat.
-    OtherUnit(UnitId),
+    /// What it has to beat.
+    Baseline(Baseline),
     /// One of several senses by its number from 1, and the excerpts that score it.
     Sense(usize, Sample),
 }
@@ -66,7 +65,11 @@ pub(super) fn remark(asked: &Sample, answered: &Sample, remark: Option<&str>, ro
         let absent: usize = strata.iter().map(|stratum| missing(*stratum)).sum();
         if absent > 0 {
             let all: usize = strata.iter().map(|stratum| asked.count(*stratum)).sum();
-            row.remark = Some(format!("no answer that can be used for {absent} of {all} excerpts"));
+            let missing = format!("no answer that can be used for {absent} of {all} excerpts");
+            row.remark = Some(match row.remark.take() {
+                Some(undefined) => format!("{missing}; {undefined}"),
+                None => missing,
+            });
             if strata.iter().any(|stratum| too_many(*stratum)) {
                 (row.value, row.low, row.high) = (None, None, None);
             }
@@ -107,17 +110,77 @@ impl Task {
         let of = |calibration: &Calibration| Scores::of(&pairs, Some(calibration), self.maximum, resampling);
         let plain = of(&Calibration::None);
         let mut rows = rows::uncalibrated_rows(scored, sample, &plain);
-        rows.extend(rows::calibrated_rows(scored, sample, &plain, "_uncalibrated"));
+        rows.extend(rows::calibrated_rows(scored, sample, &plain, true, "_uncalibrated"));
         if let Some((calibrating, predicted)) = calibrating {
             let pairs = calibrating.pair(&predicted);
             for (calibration, suffix) in
                 [(Calibration::linear(&pairs), ""), (Calibration::percentile(&pairs), "_percentile")]
             {
-                if let Some(calibration) = calibration {
-                    rows.extend(rows::calibrated_rows(scored, sample, &of(&calibration), suffix));
-                }
+                let scores = calibration.as_ref().map_or(plain, of);
+                rows.extend(rows::calibrated_rows(scored, sample, &scores, calibration.is_some(), suffix));
             }
         }
         rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use glossator_atlas::{Excerpt, ExcerptKind, Split};
+    use glossator_model::HookPoint;
+
+    use super::*;
+
+    fn sample(split: Split) -> Sample {
+        let excerpt = |(kind, stratum, max): (ExcerptKind, Stratum, f32)| {
+            let activations = vec![0.0, max, 0.5 * max];
+            let excerpt = Excerpt {
+                kind,
+                rank: 0,
+                split,
+                window: max as u32,
+                document: String::new(),
+                offset: 0,
+                tokens: vec![1, 2, 3],
+                activations,
+                max,
+            };
+            (stratum, excerpt)
+        };
+        let excerpts = [(ExcerptKind::Top, Stratum::Top, 4.0), (ExcerptKind::Random, Stratum::Random, 1.0)];
+        Sample { excerpts: excerpts.map(excerpt).to_vec(), ignored: 0 }
+    }
+
+    /// The rows of a unit whose calibration excerpts were answered, or not.
+    fn rows(answered: bool) -> Vec<Score> {
+        let (sample, calibrating) = (sample(Split::Test), sample(Split::Calibration));
+        let unit = UnitId::new(HookPoint::mlp_post(0), 0);
+        let task = Task { unit, maximum: 4.0, sample: sample.clone(), calibrating: None, texts: Vec::new() };
+        let predicted = vec![vec![0.0, 3.0, 2.0], vec![0.0, 1.0, 0.0]];
+        let (calibrating, of_calibrating) =
+            calibrating.answered(vec![answered.then(|| predicted[0].clone()), None]);
+        let scored =
+            Scored { unit, explainer: "llm:max-act@m", scorer: "simulation:json@m", split: Split::Test };
+        let resampling = Resampling::new(10, 5, 0);
+        task.rows(scored, &sample, &predicted, Some((calibrating, of_calibrating)), &resampling)
+    }
+
+    #[test]
+    fn measures_without_a_calibration_are_undefined_and_say_so() {
+        let (fitted, without) = (rows(true), rows(false));
+        let kinds = |rows: &[Score]| -> Vec<(String, String)> {
+            rows.iter().map(|row| (row.metric.clone(), row.sample.clone())).collect()
+        };
+        assert_eq!(kinds(&fitted), kinds(&without), "no row is left out");
+        for (fitted, without) in fitted.iter().zip(&without) {
+            let measure = without.metric.trim_end_matches("_percentile");
+            if ["r_squared", "absolute_deviation_explained"].contains(&measure) {
+                assert!(fitted.value.is_some(), "{fitted:?}");
+                assert_eq!((without.value, without.low, without.high), (None, None, None));
+                assert_eq!(without.remark.as_deref(), Some(rows::NO_CALIBRATION));
+            } else {
+                assert_eq!(fitted, without, "it needs no calibration");
+            }
+        }
     }
 }

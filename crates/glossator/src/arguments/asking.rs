@@ -1,17 +1,60 @@
-//! What commands that ask a language model have in common: the ledger's place, prompts, the estimate before a run, and
-//! the failures after it.
+//! What commands that ask a language model about an atlas have in common: the language model, prompts, the ledger's place, the
+//! estimate before a run, and the failures after it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use clap::Args;
+use glossator_explain::ExplainError;
 use glossator_explain::prompts::Prompts;
 use glossator_llm::{Client, Request};
 
+use crate::arguments::llm::LlmArgs;
 use crate::output;
 
-/// Where answers about an atlas are kept, unless the user says otherwise.
-pub(crate) fn ledger(atlas: &Path) -> PathBuf {
-    atlas.join("llm.sqlite")
+/// Whom to ask, and with what.
+#[derive(Args)]
+pub(crate) struct AskingArgs {
+    /// Prompts to use in place of the built-in ones (`glossator prompts DIR` writes those)
+    #[arg(long, value_name = "DIR")]
+    prompts: Option<PathBuf>,
+    /// Only say what a language model would be asked, and what that costs
+    #[arg(long)]
+    pub(crate) estimate: bool,
+    #[command(flatten)]
+    llm: LlmArgs,
+}
+
+impl AskingArgs {
+    /// The language model. Answers about an atlas are kept in it, unless the user says otherwise.
+    pub(crate) fn client(&self, atlas: &Path) -> anyhow::Result<Client> {
+        self.llm.client(&atlas.join("llm.sqlite"))
+    }
+
+    /// The prompts.
+    pub(crate) fn prompts(&self) -> anyhow::Result<Prompts> {
+        prompts(self.prompts.as_deref())
+    }
+
+    /// Says what a run called `what` over `units` units will ask, judged by the `first` requests and the number of units that
+    /// they are for. Whether it is to be made: not without units, and not if only the estimate is wanted.
+    pub(crate) fn announce(
+        &self,
+        client: Option<&Client>,
+        what: &str,
+        units: usize,
+        first: impl FnOnce() -> Result<(Vec<Request>, usize), ExplainError>,
+    ) -> anyhow::Result<bool> {
+        if units == 0 {
+            output::note(&format!("{what}: nothing is left to do"));
+            return Ok(false);
+        }
+        if let Some(client) = client {
+            let (requests, of) = first()?;
+            estimate(client, what, &requests, of, units)?;
+        }
+        Ok(!self.estimate)
+    }
 }
 
 /// The built-in prompts, with those of a directory in their place.
@@ -24,7 +67,7 @@ pub(crate) fn prompts(directory: Option<&Path>) -> anyhow::Result<Prompts> {
 }
 
 /// Says what a run over `units` units will ask, judged by the requests for the first `of` of them.
-pub(crate) fn estimate(
+fn estimate(
     client: &Client,
     what: &str,
     requests: &[Request],

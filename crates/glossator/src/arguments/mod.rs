@@ -8,5 +8,6 @@ pub(crate) mod hook_names;
 pub(crate) mod llm;
 pub(crate) mod model;
 pub(crate) mod run_file;
+pub(crate) mod selection;
 pub(crate) mod sequences;
 pub(crate) mod subject;

@@ -1,4 +1,4 @@
-//! `glossator prompts`: writes the prompts of explainers and simulators as files to edit.
+//! `glossator prompts`: writes the prompts of explainers, simulators and scorers as files to edit.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,8 +10,8 @@ use crate::output;
 
 /// Write the prompts that language models are asked with, for editing
 ///
-/// Every explainer and simulator asks with a template file. Edit some of the files and give the directory to `explain`
-/// and `score`:
+/// Every explainer, simulator and scorer asks with a template file. Edit some of the files and give the directory to
+/// `explain`, `score` and `puzzles`:
 ///
 ///     glossator prompts my-prompts
 ///     glossator explain --atlas run.atlas --explainer llm:max-act --prompts my-prompts

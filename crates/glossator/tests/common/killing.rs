@@ -35,7 +35,8 @@ pub(crate) fn rows(atlas: &Path) -> Vec<Vec<Value>> {
         "SELECT id, unit, explainer, text, body, score FROM explanations ORDER BY id",
         "SELECT * FROM scores ORDER BY explanation, scorer, metric, sample, split",
         "SELECT * FROM simulations ORDER BY explanation, scorer, window",
-        "SELECT * FROM calls ORDER BY unit, explainer, scorer, split",
+        "SELECT unit, explainer, scorer, split, requests, prompt_tokens, completion_tokens, failures, cost FROM calls
+         ORDER BY unit, explainer, scorer, split",
         "SELECT id, score, explanation FROM units ORDER BY id",
         "SELECT rowid, name, tokens, explanations FROM unit_search ORDER BY rowid",
     ] {

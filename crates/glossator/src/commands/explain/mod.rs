@@ -11,13 +11,15 @@ use anyhow::Context as _;
 use clap::Args;
 use glossator_atlas::Atlas;
 use glossator_explain::explaining::{self, Explainer};
+use glossator_explain::revision::Feedback;
 use glossator_explain::simulate::Simulator;
 use glossator_explain::words::{Method, PREFIX};
-use glossator_explain::{ExplainError, Selector, neuron2graph};
-use glossator_model::{Model, Precision, UnitId};
+use glossator_explain::{ExplainError, neuron2graph};
+use glossator_model::UnitId;
 
-use crate::arguments::dictionary::Dictionaries;
-use crate::arguments::llm::LlmArgs;
+use crate::arguments::asking::AskingArgs;
+use crate::arguments::selection::SelectionArgs;
+use crate::arguments::subject::SubjectArgs;
 use crate::output;
 
 /// Explain units: by token lookup, by Neuron2Graph, and in words by a language model
@@ -37,28 +39,14 @@ use crate::output;
 /// Example: glossator explain --atlas run.atlas --units random:30 --explainer llm:max-act --llm local
 #[derive(Args)]
 pub(crate) struct Explain {
-    /// The atlas
-    #[arg(long, value_name = "DIR")]
-    atlas: PathBuf,
+    #[command(flatten)]
+    selection: SelectionArgs,
     /// What makes the explanations: lookup, n2g, n2g+lookup, llm:max-act, llm:pairs, llm:contrastive, llm:logits,
     /// llm:tokens, llm:n2g, llm:senses; llm is llm:max-act
     #[arg(long, value_delimiter = ',', default_value = "lookup,n2g,n2g+lookup", value_name = "NAMES")]
     explainer: Vec<Kind>,
-    /// Units: all, HOOK, HOOK:7, HOOK:0-99 (HOOK may be a pattern such as blocks.*.mlp.hook_post), random:200@SEED,
-    /// density:0.001-0.1, or @FILE with one of these a line; may be given several times
-    #[arg(long, default_value = "all", value_name = "SPEC")]
-    units: Vec<Selector>,
-    /// At most so many of the units
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
-    /// The subject model, for n2g [default: where the atlas was recorded from]
-    #[arg(long, value_name = "MODEL")]
-    model: Option<String>,
     #[command(flatten)]
-    dictionaries: Dictionaries,
-    /// Arithmetic of the subject model: f32, bf16 or auto
-    #[arg(long, default_value = "auto", value_parser = precision, value_name = "FORMAT")]
-    precision: Precision,
+    subject: SubjectArgs,
     /// Explanations in words that are made of each unit; the best on the calibration split is kept
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100), value_name = "N")]
     samples: u32,
@@ -69,17 +57,12 @@ pub(crate) struct Explain {
     /// model, and corrected; stored as llm:METHOD+revised@MODEL with the log of all rounds
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=20), value_name = "N")]
     revise: u32,
-    /// Prompts to use in place of the built-in ones (`glossator prompts DIR` writes those)
-    #[arg(long, value_name = "DIR")]
-    prompts: Option<PathBuf>,
-    /// Only say what a language model would be asked, and what that costs
-    #[arg(long)]
-    estimate: bool,
+    /// What goes back to the explainer in these rounds: tests (such sentences), or to compare with them random (as many texts
+    /// drawn at random) and nothing (it is asked again); stored as llm:METHOD+revised-random@MODEL and so on
+    #[arg(long, value_delimiter = ',', default_value = "tests", value_name = "FEEDBACK")]
+    revise_by: Vec<Feedback>,
     #[command(flatten)]
-    llm: LlmArgs,
-    /// Explain units again that are explained already
-    #[arg(long)]
-    again: bool,
+    asking: AskingArgs,
     /// Also write each unit's patterns as Graphviz (`HOOK:INDEX.dot`) into this directory
     #[arg(long, value_name = "DIR")]
     graphviz: Option<PathBuf>,
@@ -107,24 +90,15 @@ impl FromStr for Kind {
     }
 }
 
-fn precision(text: &str) -> Result<Precision, String> {
-    match text {
-        "f32" => Ok(Precision::F32),
-        "bf16" => Ok(Precision::Bf16),
-        "auto" => Ok(Precision::Auto),
-        _ => Err("write f32, bf16 or auto".to_owned()),
-    }
-}
-
 impl Explain {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let atlas = Atlas::open_writable(&self.atlas)?;
-        let mut units = Selector::union(&self.units, &atlas)?;
-        units.truncate(self.limit.unwrap_or(usize::MAX));
+        let (atlas, units) = self.selection.open()?;
         let mut methods = Vec::new();
         for &kind in &self.explainer {
             match kind {
-                Kind::Predictor(explainer) if !self.estimate => self.explain(&atlas, explainer, &units)?,
+                Kind::Predictor(explainer) if !self.asking.estimate => {
+                    self.explain(&atlas, explainer, &units)?;
+                }
                 Kind::Predictor(_) => {}
                 Kind::Words(method) => methods.push(method),
             }
@@ -145,8 +119,11 @@ impl Explain {
     }
 
     fn explain(&self, atlas: &Atlas, explainer: Explainer, units: &[UnitId]) -> anyhow::Result<()> {
-        let done =
-            if self.again { vec![false; units.len()] } else { explaining::done(atlas, explainer, units)? };
+        let done = if self.selection.again {
+            vec![false; units.len()]
+        } else {
+            explaining::done(atlas, explainer, units)?
+        };
         let pending = done.iter().filter(|done| !**done).count();
         if pending == 0 {
             output::note(&format!("{explainer}: all {} units are explained", units.len()));
@@ -169,7 +146,7 @@ impl Explain {
                 bar.finish();
             }
             Explainer::Neuron2Graph => {
-                let model = self.model(atlas)?;
+                let model = self.subject.load(atlas)?;
                 let cost =
                     explaining::by_neuron2graph(atlas, &model, units, &done, &|units| bar.inc(units as u64))?;
                 bar.finish();
@@ -181,16 +158,6 @@ impl Explain {
             }
         }
         Ok(())
-    }
-
-    fn model(&self, atlas: &Atlas) -> anyhow::Result<Model> {
-        let run = &atlas.manifest().run;
-        let recorded = if run.model_location.is_empty() { &run.model } else { &run.model_location };
-        let location = self.model.as_deref().unwrap_or(recorded);
-        let mut model = Model::load(location, self.precision)
-            .with_context(|| format!("cannot load the subject model {location} (name it with --model)"))?;
-        self.dictionaries.splice_recorded(&mut model, &run.dictionaries)?;
-        Ok(model)
     }
 }
 

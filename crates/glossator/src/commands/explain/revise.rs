@@ -7,37 +7,38 @@ use glossator_explain::words::Method;
 use glossator_model::UnitId;
 
 use super::Explain;
-use crate::arguments::asking;
 use crate::output;
 
 impl Explain {
     /// Revises the explanations of `units` by each of `methods`, those that have been revised already left out.
     pub(super) fn revise(&self, atlas: &Atlas, methods: &[Method], units: &[UnitId]) -> anyhow::Result<()> {
-        if self.revise == 0 || methods.is_empty() || self.estimate {
+        if self.revise == 0 || methods.is_empty() || self.asking.estimate {
             return Ok(());
         }
-        let client = self.llm.client(&asking::ledger(&self.atlas))?;
-        let prompts = asking::prompts(self.prompts.as_deref())?;
+        let client = self.asking.client(&self.selection.atlas)?;
+        let prompts = self.asking.prompts()?;
         let simulator = self.choose_by.unwrap_or_else(|| Simulator::best(client.capabilities()));
         simulator.check(&client)?;
-        let model = self.model(atlas)?;
-        let revising = Revising {
-            atlas,
-            model: &model,
-            client: &client,
-            prompts: &prompts,
-            simulator,
-            rounds: self.revise,
-        };
-        for method in methods {
+        let model = self.subject.load(atlas)?;
+        let feedbacks = self.revise_by.iter().flat_map(|by| methods.iter().map(move |method| (*by, *method)));
+        for (feedback, method) in feedbacks {
+            let revising = Revising {
+                atlas,
+                model: &model,
+                client: &client,
+                prompts: &prompts,
+                simulator,
+                rounds: self.revise,
+                feedback,
+            };
             let explainer = method.explainer(client.name());
-            let revised = Revising::name(&explainer);
+            let revised = feedback.revised(&explainer);
             let bar = output::progress(units.len() as u64, "units");
             bar.set_message("revision");
             let mut logs = Vec::new();
             for &unit in units {
                 let is_done = atlas.explained(unit.hook, &revised)?.contains(&unit.index);
-                if self.again || !is_done {
+                if self.selection.again || !is_done {
                     logs.extend(revising.unit(unit, &explainer)?);
                 }
                 bar.inc(1);

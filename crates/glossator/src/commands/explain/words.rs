@@ -22,28 +22,25 @@ impl Explain {
         if methods.is_empty() {
             return Ok(());
         }
-        let client = self.llm.client(&asking::ledger(&self.atlas))?;
-        let prompts = asking::prompts(self.prompts.as_deref())?;
+        let client = self.asking.client(&self.selection.atlas)?;
+        let prompts = self.asking.prompts()?;
         let simulator = self.choose_by.unwrap_or_else(|| Simulator::best(client.capabilities()));
         let bar = output::progress_of_calls(units.len() as u64, "units");
         let watch = |totals: &Totals| bar.set_message(totals.to_string());
         let (client, prompts, samples) = (&client, &prompts, self.samples);
         let words = InWords { atlas, client, prompts, samples, simulator, watch: &watch };
         for &method in methods {
-            let done = if self.again { vec![false; units.len()] } else { words.done(method, units)? };
+            let done =
+                if self.selection.again { vec![false; units.len()] } else { words.done(method, units)? };
             let pending: Vec<UnitId> =
                 units.iter().zip(&done).filter(|(_, done)| !**done).map(|(unit, _)| *unit).collect();
-            if pending.is_empty() {
-                output::note(&format!("{method}: all {} units are explained", units.len()));
-                continue;
-            }
-            let (requests, of) = words.first_requests(method, &pending)?;
-            asking::estimate(client, &method.to_string(), &requests, of, pending.len())?;
-            if self.estimate {
+            let what = method.to_string();
+            let first = || words.first_requests(method, &pending);
+            if !self.asking.announce(Some(client), &what, pending.len(), first)? {
                 continue;
             }
             bar.reset();
-            bar.set_prefix(method.to_string());
+            bar.set_prefix(what);
             let explained = words.run(method, units, &done, &|units| bar.inc(units as u64));
             bar.abandon();
             let explained = explained?;

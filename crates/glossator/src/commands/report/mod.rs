@@ -11,9 +11,12 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use glossator_atlas::{Atlas, CallTotals, ScoreKind, ScoredUnit, Split};
+use glossator_explain::baselines::EMPTY;
 use glossator_explain::comparison::{
-    Comparison, OfDensity, SHOWN, THRESHOLDS, by_density, density_bounds, extremes,
+    self, Comparison, OfDensity, THRESHOLDS, by_density, density_bounds, extremes,
 };
+use glossator_explain::judging::{ALWAYS_NO, ALWAYS_YES};
+use glossator_explain::others::OTHER_UNIT;
 use glossator_model::UnitId;
 use serde::Serialize;
 
@@ -121,24 +124,18 @@ fn report(atlas: &Atlas, split: Split) -> anyhow::Result<Report> {
     let run = &atlas.manifest().run;
     let (mut comparisons, mut headlines, mut ends) =
         (Vec::new(), Vec::<(ScoreKind, Vec<ScoredUnit>)>::new(), Vec::new());
-    let kinds = atlas.score_kinds(split)?;
-    for explained in kinds.chunk_by(|a, b| (&a.explainer, &a.scorer) == (&b.explainer, &b.scorer)) {
-        let mut is_first = true;
-        for (metric, sample) in SHOWN {
-            let Some(kind) = explained
-                .iter()
-                .find(|kind| (kind.metric.as_str(), kind.sample.as_str()) == (metric, sample))
-            else {
-                continue;
-            };
-            let units = atlas.scored_units(kind, split)?;
-            comparisons.push(Comparison::of(kind.clone(), &units, run.seed));
-            if std::mem::take(&mut is_first) && !is_baseline(&kind.scorer) {
-                let [best, worst] = extremes(&units).map(|units| with_texts(atlas, kind, &units));
-                ends.push(Extremes { kind: kind.clone(), best: best?, worst: worst? });
-                headlines.push((kind.clone(), units));
-            }
+    let mut before: Option<(String, String)> = None;
+    for kind in comparison::shown(atlas, split, |_| true)? {
+        let units = atlas.scored_units(&kind, split)?;
+        comparisons.push(Comparison::of(kind.clone(), &units, run.seed));
+        // The first score that an explanation has from a scorer is its headline.
+        let whose = Some((kind.explainer.clone(), kind.scorer.clone()));
+        if before != whose && !is_baseline(&kind.scorer) {
+            let [best, worst] = extremes(&units).map(|units| with_texts(atlas, &kind, &units));
+            ends.push(Extremes { kind: kind.clone(), best: best?, worst: worst? });
+            headlines.push((kind, units));
         }
+        before = whose;
     }
     Ok(Report {
         model: run.model.clone(),
@@ -183,5 +180,5 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 
 /// Whether scores are only there to be compared with.
 fn is_baseline(scorer: &str) -> bool {
-    ["empty:", "other-unit:", "always-yes:", "always-no:"].iter().any(|baseline| scorer.starts_with(baseline))
+    [EMPTY, OTHER_UNIT, ALWAYS_YES, ALWAYS_NO].iter().any(|baseline| scorer.starts_with(baseline))
 }

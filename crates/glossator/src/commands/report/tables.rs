@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use glossator_atlas::{CallTotals, ScoreKind};
 use glossator_explain::comparison::{Comparison, GroupScores};
+use glossator_llm::prices::Money;
 use glossator_model::HookPoint;
 
 use super::{Extreme, Report};
-use crate::report::{Table, number};
+use crate::report::{Table, comparison_table, number};
 
 /// Characters of an explanation in a table.
 const TEXT: usize = 90;
@@ -37,7 +38,8 @@ pub(super) fn context(report: &Report) -> String {
 
 /// All tables with their titles.
 pub(super) fn tables(report: &Report) -> Vec<(String, Table)> {
-    let mut tables = vec![("Scores by explainer and scorer".to_owned(), scores(&report.comparisons))];
+    let mut tables =
+        vec![("Scores by explainer and scorer".to_owned(), comparison_table(&report.comparisons))];
     if report.comparisons.iter().any(|comparison| comparison.hooks.len() > 1) {
         let [mean, above] = hooks(report);
         tables.push(("Mean score by layer".to_owned(), mean));
@@ -57,30 +59,6 @@ pub(super) fn tables(report: &Report) -> Vec<(String, Table)> {
 /// A kind of score in a few words.
 pub(super) fn named(kind: &ScoreKind) -> String {
     format!("{} by {}: {} ({})", kind.explainer, kind.scorer, kind.metric, kind.sample)
-}
-
-fn scores(comparisons: &[Comparison]) -> Table {
-    let row = |comparison: &Comparison| {
-        let interval = comparison
-            .interval
-            .map_or_else(|| number(None), |interval| format!("{:.3} to {:.3}", interval.low, interval.high));
-        let [half, seven, eight] = comparison.above.map(number);
-        vec![
-            comparison.kind.explainer.clone(),
-            comparison.kind.scorer.clone(),
-            format!("{} ({})", comparison.kind.metric, comparison.kind.sample),
-            comparison.units.to_string(),
-            comparison.undefined.to_string(),
-            number(comparison.mean),
-            interval,
-            half,
-            seven,
-            eight,
-        ]
-    };
-    let head =
-        ["explainer", "scorer", "score", "units", "undefined", "mean", "interval", "> 0.5", "> 0.7", "> 0.8"];
-    Table::new(&head, comparisons.iter().map(row).collect())
 }
 
 /// Headline scores, their means and their shares above thresholds: a row for each hook point, a column for each explainer
@@ -155,6 +133,11 @@ fn costs(calls: &[CallTotals]) -> Table {
             each(total.requests),
             each(total.prompt_tokens),
             each(total.completion_tokens),
+            number(
+                total
+                    .cost
+                    .map(|cost| Money::from_nanodollars(cost as i64).dollars() / total.units.max(1) as f64),
+            ),
             number(total.seconds_per_unit),
             total.failures.values().sum::<u64>().to_string(),
             failures.join(", "),
@@ -167,6 +150,7 @@ fn costs(calls: &[CallTotals]) -> Table {
         "requests a unit",
         "tokens read",
         "tokens written",
+        "$ a unit",
         "seconds a unit",
         "failures",
         "of them",

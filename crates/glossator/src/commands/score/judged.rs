@@ -1,20 +1,23 @@
 //! The part of `glossator score` that needs the subject model: ablation, and scores by classification.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use anyhow::ensure;
 use glossator_atlas::{Atlas, ScoreKind};
 use glossator_explain::ablating::{ABLATION, Ablating};
+use glossator_explain::baselines::EMPTY;
 use glossator_explain::classification::examples::Pool;
-use glossator_explain::comparison::{Comparison, SHOWN};
+use glossator_explain::comparison::{self, Comparison};
 use glossator_explain::explaining::Explainer;
-use glossator_explain::judging::{Judging, Task};
+use glossator_explain::judging::{ALWAYS_NO, ALWAYS_YES, Judging, Task};
+use glossator_explain::others::OTHER_UNIT;
+use glossator_llm::Totals;
 use glossator_model::{Model, UnitId};
 
 use super::Score;
 use crate::arguments::asking;
 use crate::output;
-use crate::report::{Table, number};
 
 /// A scorer that needs the subject model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,36 +51,31 @@ impl Score {
         units: &[UnitId],
     ) -> anyhow::Result<Vec<Comparison>> {
         let model = self.subject.load(atlas)?;
-        let mut kinds: Vec<(String, String)> = Vec::new();
+        let mut scored: BTreeSet<(String, String)> = BTreeSet::new();
         for &scorer in &self.scorer {
-            match scorer {
+            let scorers = match scorer {
                 ScorerArgument::Ablation => {
                     self.ablate(atlas, &model, explainers, units)?;
-                    kinds.extend(explainers.iter().map(|explainer| (explainer.clone(), ABLATION.to_owned())));
+                    vec![ABLATION.to_owned()]
                 }
                 ScorerArgument::Task(task) => {
                     let scorer = self.classify(atlas, &model, task, explainers, units)?;
-                    for baseline in ["", "empty:", "other-unit:", "always-yes:", "always-no:"] {
-                        let named = |explainer: &String| (explainer.clone(), format!("{baseline}{scorer}"));
-                        kinds.extend(explainers.iter().map(named));
-                    }
+                    ["", EMPTY, OTHER_UNIT, ALWAYS_YES, ALWAYS_NO]
+                        .map(|which| format!("{which}{scorer}"))
+                        .to_vec()
                 }
+            };
+            for scorer in scorers {
+                scored.extend(explainers.iter().map(|explainer| (explainer.clone(), scorer.clone())));
             }
         }
+        let wanted = |kind: &ScoreKind| scored.contains(&(kind.explainer.clone(), kind.scorer.clone()));
         let mut comparisons = Vec::new();
-        for (explainer, scorer) in kinds {
-            for (metric, sample) in SHOWN {
-                let kind = ScoreKind {
-                    explainer: explainer.clone(),
-                    scorer: scorer.clone(),
-                    metric: metric.to_owned(),
-                    sample: sample.to_owned(),
-                };
-                let mut scored = atlas.scored_units(&kind, self.split)?;
-                scored.retain(|scored| units.binary_search(&scored.unit).is_ok());
-                if !scored.is_empty() {
-                    comparisons.push(Comparison::of(kind, &scored, self.seed));
-                }
+        for kind in comparison::shown(atlas, self.split, wanted)? {
+            let mut scored = atlas.scored_units(&kind, self.split)?;
+            scored.retain(|scored| units.binary_search(&scored.unit).is_ok());
+            if !scored.is_empty() {
+                comparisons.push(Comparison::of(kind, &scored, self.seed));
             }
         }
         Ok(comparisons)
@@ -95,7 +93,7 @@ impl Score {
             .map(|name| name.parse())
             .collect::<Result<_, glossator_explain::ExplainError>>()?;
         let ablating = Ablating { atlas, model, split: self.split, seed: self.seed };
-        let pending = ablating.pending(&explainers, units, self.again)?;
+        let pending = ablating.pending(&explainers, units, self.selection.again)?;
         let bar = output::progress(pending.len() as u64, "units");
         bar.set_message(ABLATION);
         ablating.run(&explainers, &pending, &|units| bar.inc(units as u64))?;
@@ -111,36 +109,34 @@ impl Score {
         explainers: &[String],
         units: &[UnitId],
     ) -> anyhow::Result<String> {
-        let client = if task.asks() { Some(self.llm.client(&asking::ledger(&self.atlas))?) } else { None };
-        let pool = Pool::read(atlas, self.seed)?;
+        let client = if task.asks() { Some(self.asking.client(&self.selection.atlas)?) } else { None };
+        let (prompts, pool) = (self.asking.prompts()?, Pool::read(atlas, self.seed)?);
+        let bar = output::progress_of_calls(units.len() as u64, "units");
+        let watch = |totals: &Totals| bar.set_message(totals.to_string());
         let judging = Judging {
             atlas,
             model,
             client: client.as_ref(),
+            prompts: &prompts,
             pool: &pool,
             task,
             split: self.split,
             seed: self.seed,
             baselines: self.baseline,
+            watch: &watch,
         };
         for explainer in explainers {
             let what = format!("{explainer} by {task}");
-            let pending = judging.pending(explainer, units, self.again)?;
-            if pending.is_empty() {
-                output::note(&format!("{what}: all units with such an explanation are scored"));
+            let pending = judging.pending(explainer, units, self.selection.again)?;
+            let first = || judging.first_requests(explainer, units, &pending);
+            if !self.asking.announce(client.as_ref(), &what, pending.len(), first)? {
                 continue;
             }
-            if let Some(client) = &client {
-                let (requests, of) = judging.first_requests(explainer, &pending)?;
-                asking::estimate(client, &what, &requests, of, pending.len())?;
-            }
-            if self.estimate {
-                continue;
-            }
-            let bar = output::progress(pending.len() as u64, "units");
-            bar.set_message(task.name());
+            bar.reset();
+            bar.set_length(pending.len() as u64);
+            bar.set_prefix(what.clone());
             let run = judging.run(explainer, units, &pending, &|units| bar.inc(units as u64));
-            bar.finish();
+            bar.abandon();
             let run = run?;
             output::note(&format!(
                 "{what}: {} units scored, {} have nothing to judge{}",
@@ -155,24 +151,4 @@ impl Score {
         ensure!(!explainers.is_empty(), "name explanations with --explainer");
         Ok(judging.scorer())
     }
-}
-
-/// What was scored, as a table.
-pub(super) fn table(comparisons: &[Comparison]) -> String {
-    let row = |comparison: &Comparison| {
-        let interval = comparison
-            .interval
-            .map_or_else(|| number(None), |interval| format!("{:.3} to {:.3}", interval.low, interval.high));
-        vec![
-            comparison.kind.explainer.clone(),
-            comparison.kind.scorer.clone(),
-            format!("{} ({})", comparison.kind.metric, comparison.kind.sample),
-            comparison.units.to_string(),
-            comparison.undefined.to_string(),
-            number(comparison.mean),
-            interval,
-        ]
-    };
-    let head = ["explainer", "scorer", "score", "units", "undefined", "mean", "interval"];
-    Table::new(&head, comparisons.iter().map(row).collect()).to_text()
 }

@@ -4,22 +4,21 @@ mod judged;
 mod simulation;
 mod summary;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{bail, ensure};
 use clap::Args;
 use glossator_atlas::{Atlas, PREDICTION, Split};
-use glossator_explain::Selector;
 use glossator_explain::explaining::Explainer;
 use glossator_explain::scoring::Scorer;
 use glossator_explain::simulate::Simulator;
 use glossator_explain::words::PREFIX;
 use glossator_model::UnitId;
 
-use crate::arguments::llm::LlmArgs;
+use crate::arguments::asking::AskingArgs;
+use crate::arguments::selection::SelectionArgs;
 use crate::arguments::subject::SubjectArgs;
-use crate::output;
+use crate::{output, report};
 use judged::ScorerArgument;
 
 /// Score explanations by how well they predict activations on excerpts no explainer saw
@@ -34,30 +33,19 @@ use judged::ScorerArgument;
 ///
 /// Example: glossator score --atlas run.atlas --explainer llm:max-act --simulator grades --llm local --baseline
 #[derive(Args)]
-#[allow(clippy::struct_excessive_bools, reason = "independent flags of a command line")]
 pub(crate) struct Score {
-    /// The atlas
-    #[arg(long, value_name = "DIR")]
-    atlas: PathBuf,
+    #[command(flatten)]
+    selection: SelectionArgs,
     /// Which explanations: lookup, n2g, n2g+lookup, llm:max-act, …; llm:max-act means those by all language models,
     /// llm:max-act@MODEL those by one [default: lookup,n2g,n2g+lookup, with --simulator all in words]
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     explainer: Vec<String>,
-    /// Units, as for `glossator explain`; may be given several times
-    #[arg(long, default_value = "all", value_name = "SPEC")]
-    units: Vec<Selector>,
-    /// At most so many of the units
-    #[arg(long, value_name = "N")]
-    limit: Option<usize>,
     /// The split to score on: test for results, valid for choices
     #[arg(long, default_value = "test", value_parser = split, value_name = "SPLIT")]
     split: Split,
     /// Seed of the bootstrap
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     seed: u64,
-    /// Score units again that are scored on this split already
-    #[arg(long)]
-    again: bool,
     /// Also score, beside each explanation, that of another of the units at its hook point, drawn by hash with --seed; and with a
     /// language model an empty explanation
     #[arg(long)]
@@ -74,14 +62,8 @@ pub(crate) struct Score {
     /// With --simulator, leave the calibration excerpts out: half the cost, and R² and absolute deviation only uncalibrated
     #[arg(long)]
     uncalibrated: bool,
-    /// Prompts to use in place of the built-in ones (`glossator prompts DIR` writes those)
-    #[arg(long, value_name = "DIR")]
-    prompts: Option<PathBuf>,
-    /// Only say what a language model would be asked, and what that costs
-    #[arg(long)]
-    estimate: bool,
     #[command(flatten)]
-    llm: LlmArgs,
+    asking: AskingArgs,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
@@ -103,16 +85,14 @@ struct Source {
 
 impl Score {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let atlas = Atlas::open_writable(&self.atlas)?;
-        let mut units = Selector::union(&self.units, &atlas)?;
-        units.truncate(self.limit.unwrap_or(usize::MAX));
+        let (atlas, units) = self.selection.open()?;
         let explainers = self.explainers(&atlas)?;
         if !self.scorer.is_empty() {
             let comparisons = self.judge(&atlas, &explainers, &units)?;
             if self.json {
                 output::print_json(&comparisons)?;
-            } else if !self.estimate {
-                output::print(&judged::table(&comparisons))?;
+            } else if !self.asking.estimate {
+                output::print(&report::comparison_table(&comparisons).to_text())?;
             }
             return Ok(ExitCode::SUCCESS);
         }
@@ -121,7 +101,7 @@ impl Score {
         } else {
             self.simulate(&atlas, &explainers, &units)?
         };
-        if self.estimate {
+        if self.asking.estimate {
             return Ok(ExitCode::SUCCESS);
         }
         let lines = self.summary(&atlas, &sources, &units)?;
@@ -186,7 +166,7 @@ impl Score {
             .map(|name| name.parse())
             .collect::<Result<_, glossator_explain::ExplainError>>()?;
         let bar = output::progress(units.len() as u64, "units");
-        scorer.run(&predictors, units, self.again, &|units| bar.inc(units as u64))?;
+        scorer.run(&predictors, units, self.selection.again, &|units| bar.inc(units as u64))?;
         bar.finish();
         let source = |name: &String| Source { explainer: name.clone(), scorer: PREDICTION.to_owned() };
         Ok(explainers.iter().map(source).collect())

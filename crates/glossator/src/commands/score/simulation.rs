@@ -17,8 +17,8 @@ impl Score {
         explainers: &[String],
         units: &[UnitId],
     ) -> anyhow::Result<Vec<Source>> {
-        let client = self.llm.client(&asking::ledger(&self.atlas))?;
-        let prompts = asking::prompts(self.prompts.as_deref())?;
+        let client = self.asking.client(&self.selection.atlas)?;
+        let prompts = self.asking.prompts()?;
         let bar = output::progress_of_calls(units.len() as u64, "units");
         let watch = |totals: &Totals| bar.set_message(totals.to_string());
         let mut sources = Vec::new();
@@ -38,24 +38,13 @@ impl Score {
             for explainer in explainers {
                 sources.push(Source { explainer: explainer.clone(), scorer: simulating.scorer() });
                 let what = format!("{explainer} by {simulator}");
-                let pending = simulating.pending(explainer, units, self.again)?;
-                let count = pending.iter().filter(|pending| **pending).count();
-                if count == 0 {
-                    output::note(&format!("{what}: all units with such an explanation are scored"));
-                    continue;
-                }
-                let first: Vec<UnitId> = units
-                    .iter()
-                    .zip(&pending)
-                    .filter(|(_, pending)| **pending)
-                    .map(|(unit, _)| *unit)
-                    .collect();
-                let (requests, of) = simulating.first_requests(explainer, &first)?;
-                asking::estimate(&client, &what, &requests, of, count)?;
-                if self.estimate {
+                let pending = simulating.pending(explainer, units, self.selection.again)?;
+                let first = || simulating.first_requests(explainer, units, &pending);
+                if !self.asking.announce(Some(&client), &what, pending.len(), first)? {
                     continue;
                 }
                 bar.reset();
+                bar.set_length(pending.len() as u64);
                 bar.set_prefix(what.clone());
                 let run = simulating.run(explainer, units, &pending, &|units| bar.inc(units as u64));
                 bar.abandon();
