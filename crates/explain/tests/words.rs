@@ -239,7 +239,9 @@ fn stored(atlas: &Atlas, units: &[UnitId]) -> Vec<(Vec<Explanation>, Vec<Score>,
         let explanations = atlas.explanations(unit).unwrap().into_iter();
         let explanations =
             explanations.map(|explanation| Explanation { seconds: None, ..explanation }).collect();
-        (explanations, atlas.scores(unit).unwrap(), atlas.calls(unit).unwrap())
+        let calls = atlas.calls(unit).unwrap().into_iter();
+        let calls = calls.map(|calls| Calls { seconds: None, ..calls }).collect();
+        (explanations, atlas.scores(unit).unwrap(), calls)
     };
     units.iter().map(each).collect()
 }
