@@ -29,8 +29,8 @@ struct RoundDocument {
 #[derive(Serialize, Deserialize)]
 struct SentenceDocument {
     text: String,
-    /// Whether the explanation says that the unit fires on it.
-    expected: bool,
+    /// Whether the explanation says that the unit fires on it; `None` for a text that was not written to test it.
+    expected: Option<bool>,
     /// The largest activation, as a share of the unit's recorded maximum, and the token on which it is.
     share: f32,
     token: String,

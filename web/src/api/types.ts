@@ -129,8 +129,8 @@ export interface Round {
 
 export interface TestSentence {
   text: string;
-  /** Whether the explanation says that the unit fires on it. */
-  expected: boolean;
+  /** Whether the explanation says that the unit fires on it; `null` for a text that was not written to test it. */
+  expected: boolean | null;
   /** The largest activation as a share of the unit's maximum, and the token on which it is. */
   share: number;
   token: string;

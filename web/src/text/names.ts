@@ -59,6 +59,13 @@ const samples: Record<string, string> = {
   top_only: "top excerpts",
 };
 
+/** What a name has after the method where the explanation was revised, and what each round showed. */
+const revisions: Record<string, string> = {
+  revised: ", revised",
+  "revised-random": ", revised by random texts",
+  "revised-nothing": ", revised without new texts",
+};
+
 const words = (name: string) => name.replace(/_/g, " ");
 
 /** An explainer in words is named with its model, as `llm:max-act@MODEL`. */
@@ -66,7 +73,7 @@ export function explainerTitle(name: string): string {
   const at = name.indexOf("@");
   if (at < 0) return explainers[name] ?? name;
   const [method = "", ...how] = name.slice(0, at).split("+");
-  const revised = how.includes("revised") ? ", revised" : "";
+  const revised = how.map((word) => revisions[word] ?? "").join("");
   return `${explainers[method] ?? method}${revised} (${name.slice(at + 1)})`;
 }
 export const metricTitle = (name: string): string => metrics[name] ?? words(name);

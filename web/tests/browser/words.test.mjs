@@ -59,6 +59,11 @@ describe("explanations in words", () => {
     const said = await revised.locator(".text").allInnerTexts();
     assert.match(said[1] ?? "", /Revised the word cat anywhere valid score 0\.50, kept/);
     assert.match(said[2] ?? "", /the answer is cut off/);
+    const shown = page.locator(".explanation", { hasText: "revised by random texts (made-up)" });
+    await shown.getByText("Revised in 1 round").click();
+    const round = shown.getByRole("table", { name: /Round 1: 1 random text/ });
+    assert.match(await round.locator("tbody tr").innerText(), /a dog\s+–\s+silent\s+10\.0 %\s+dog/);
+    assert.equal(await round.locator(".wrong").count(), 0);
     await page.goto(`${server.url}${unit}`);
     await page.waitForSelector(".explanation");
   });

@@ -17,6 +17,7 @@ test("a scorer is named with the model behind it", () => {
 test("an explainer in words is named with its model", () => {
   expect(explainerTitle("llm:max-act@org/m@q4")).toBe("Words, from marked excerpts (org/m@q4)");
   expect(explainerTitle("llm:max-act+revised@m")).toBe("Words, from marked excerpts, revised (m)");
+  expect(explainerTitle("llm:max-act+revised-random@m")).toBe("Words, from marked excerpts, revised by random texts (m)");
   expect(explainerTitle("llm:new@m")).toBe("llm:new (m)");
   expect(explainerTitle("n2g")).toBe("Neuron2Graph");
 });

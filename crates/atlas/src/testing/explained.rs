@@ -47,7 +47,8 @@ pub fn explain_synthetic(directory: &Path, units: u32) -> Result<(), AtlasError>
 }
 
 /// Explains unit 0 of every hook point in words as well, as if two simulators had scored that and one had another unit's
-/// explanation scored beside it; and unit 1 by a revised explanation with the log of two rounds, of which one failed.
+/// explanation scored beside it; and unit 1 by a revised explanation with the log of two rounds, of which one failed, and by
+/// one that was revised by random texts.
 pub fn explain_synthetic_in_words(directory: &Path) -> Result<(), AtlasError> {
     let atlas = Atlas::open_writable(directory)?;
     let explainer = "llm:max-act@made-up";
@@ -75,7 +76,8 @@ pub fn explain_synthetic_in_words(directory: &Path) -> Result<(), AtlasError> {
                 simulations.extend(all.map(|one| Simulation { scorer: scorer.to_owned(), ..one }));
             }
         }
-        atlas.put_explanations(&[revised(UnitId { hook: hook.hook, index: 1 })])?;
+        let unit = UnitId { hook: hook.hook, index: 1 };
+        atlas.put_explanations(&[revised(unit), revised_by_random_texts(unit)])?;
         atlas.put_scores(&scores, &simulations)?;
     }
     Ok(())
@@ -98,6 +100,19 @@ fn revised(unit: UnitId) -> Explanation {
         "initial": "the cat", "initial_valid": 0.25, "rounds": rounds, "kept": 0, "initial_test": 0.2, "kept_test": 0.6,
     }});
     let explainer = "llm:max-act+revised@made-up".to_owned();
+    Explanation { unit, explainer, text: text.to_owned(), body, seconds: None }
+}
+
+/// An explanation that was revised by a random text, of which the first one says nothing.
+fn revised_by_random_texts(unit: UnitId) -> Explanation {
+    let sentence = json!({"text": "a dog", "expected": null, "share": 0.1, "token": " dog", "fires": false});
+    let text = "cats";
+    let round =
+        json!({"tested": "the cat", "sentences": [sentence], "revised": text, "valid": 0.3, "failure": null});
+    let body = json!({"revision": {
+        "initial": "the cat", "initial_valid": 0.25, "rounds": [round], "kept": 0, "initial_test": 0.2, "kept_test": 0.3,
+    }});
+    let explainer = "llm:max-act+revised-random@made-up".to_owned();
     Explanation { unit, explainer, text: text.to_owned(), body, seconds: None }
 }
 
