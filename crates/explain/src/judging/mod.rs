@@ -54,7 +54,7 @@ const BATCH_TOKENS: usize = 8_192;
 /// A classification score.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Task {
-    /// [`detection`]
+    /// [`detection`](crate::classification::detection)
     Detection,
     /// [`fuzzing`]
     Fuzzing,
