@@ -15,7 +15,7 @@ features=blocks.15.hook_resid_post.hook_sae_acts_post
 # Units that Neuron2Graph explains, drawn at random over all hook points, and as many features again.
 sample=(--units 'random:80@0' --units "$features:0-79")
 # Those of them that a language model explains in words, where the demo explainer is there.
-words=(--units 'random:3@0' --units "$features:0-2")
+words=(--units 'random:2@0' --units "$features:0-1")
 explainer=$directory/explainer/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 
 start=$SECONDS
