@@ -143,7 +143,8 @@ impl Revising<'_> {
                 random_texts::tested(self.atlas, unit, number, &mut activations)?
             }
             Feedback::Tests => {
-                let outcome = self.ask(sentences::request(self.prompts, tested, number)?)?;
+                let outcome =
+                    self.ask(sentences::request(self.prompts, tested, number, self.client.capabilities())?)?;
                 let wanted = sentences::read(&outcome);
                 tally.count(&outcome, wanted.as_ref().err());
                 match wanted {

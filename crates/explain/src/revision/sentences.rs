@@ -1,7 +1,7 @@
 //! Test sentences: the explainer writes texts on which the unit should fire if the explanation is right, and texts that look
 //! alike on which it should not.
 
-use glossator_llm::{Failure, FailureKind, Finish, Generation, Outcome, Request, Want};
+use glossator_llm::{Capabilities, Failure, FailureKind, Finish, Generation, Outcome, Request, Want};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -29,15 +29,21 @@ struct Sentences {
     silent: Vec<String>,
 }
 
-/// The request for sentences that test `explanation`, in round `round`.
-pub(super) fn request(prompts: &Prompts, explanation: &str, round: u32) -> Result<Request, PromptError> {
+/// The request for sentences that test `explanation`, in round `round`. Where the model cannot be held to a JSON schema, it
+/// is only told the form.
+pub(super) fn request(
+    prompts: &Prompts,
+    explanation: &str,
+    round: u32,
+    capabilities: Capabilities,
+) -> Result<Request, PromptError> {
     let question = json!({"explanation": visible(explanation), "count": EACH});
     let messages = prompts.template("test-sentences")?.fill(&json!({}), &[], &question)?.messages;
     let want = Want::Text(Generation {
         max_tokens: 60 * 2 * EACH as u32,
         // Another round about the same explanation is to bring other sentences.
         temperature: if round == 0 { 0.0 } else { 1.0 },
-        json_schema: Some(schema()),
+        json_schema: capabilities.json_schema.then(schema),
         ..Generation::default()
     });
     Ok(Request { messages, want, sample: round })
@@ -87,6 +93,16 @@ mod tests {
 
     fn read_text(text: &str) -> Result<Vec<Wanted>, FailureKind> {
         read(&Ok(Answer { text: text.to_owned(), ..Answer::default() })).map_err(|failure| failure.kind)
+    }
+
+    #[test]
+    fn models_that_cannot_be_held_to_a_schema_are_only_told_the_form() {
+        for json_schema in [false, true] {
+            let capabilities = Capabilities { json_schema, ..Capabilities::default() };
+            let request = request(&Prompts::builtin().unwrap(), "not", 0, capabilities).unwrap();
+            let Want::Text(generation) = request.want else { panic!("text is wanted") };
+            assert_eq!(generation.json_schema.is_some(), json_schema);
+        }
     }
 
     #[test]
