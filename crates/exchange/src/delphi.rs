@@ -34,10 +34,7 @@ pub fn write(
     directory: &Path,
     progress: &dyn Fn(),
 ) -> Result<(), ExchangeError> {
-    if units.is_empty() {
-        return Err(ExchangeError::NoUnits);
-    }
-    files::create_empty(directory)?;
+    files::create_for(units, directory)?;
     let mut hooks: BTreeMap<HookPoint, Vec<UnitId>> = BTreeMap::new();
     for &unit in units {
         hooks.entry(unit.hook).or_default().push(unit);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use glossator_model::UnitId;
 use serde::Serialize;
 
 use crate::error::ExchangeError;
@@ -21,6 +22,14 @@ pub(crate) fn create_empty(directory: &Path) -> Result<(), ExchangeError> {
         return Err(ExchangeError::Occupied { path: directory.to_owned() });
     }
     Ok(())
+}
+
+/// Makes `directory` for an export of `units`; an export of none is refused before anything is made.
+pub(crate) fn create_for(units: &[UnitId], directory: &Path) -> Result<(), ExchangeError> {
+    if units.is_empty() {
+        return Err(ExchangeError::NoUnits);
+    }
+    create_empty(directory)
 }
 
 fn partial(path: &Path) -> PathBuf {

@@ -54,10 +54,7 @@ pub fn write(
     directory: &Path,
     progress: &dyn Fn(),
 ) -> Result<(), ExchangeError> {
-    if units.is_empty() {
-        return Err(ExchangeError::NoUnits);
-    }
-    files::create_empty(directory)?;
+    files::create_for(units, directory)?;
     for Group { site, units } in groups(units) {
         let set = site.replace('.', "-");
         let mut layers: BTreeMap<u32, Vec<UnitId>> = BTreeMap::new();

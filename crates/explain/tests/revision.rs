@@ -31,7 +31,7 @@ impl LanguageModel for Scripted {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { grades: true, number_ten: true, ..Capabilities::default() }
+        Capabilities { grades: true, number_ten: true, json_schema: true, ..Capabilities::default() }
     }
 
     fn answer(&self, requests: &[Request], answered: &(dyn Fn(usize, Outcome) -> bool + Sync)) {

@@ -33,10 +33,7 @@ pub fn write(
     directory: &Path,
     progress: &dyn Fn(),
 ) -> Result<(), ExchangeError> {
-    if units.is_empty() {
-        return Err(ExchangeError::NoUnits);
-    }
-    files::create_empty(directory)?;
+    files::create_for(units, directory)?;
     let data = directory.join("data");
     let mut unit_table = UnitTable::create(&data.join("units.parquet"))?;
     let mut explanations = ExplanationTable::create(&data.join("explanations.parquet"))?;

@@ -34,10 +34,7 @@ pub fn write(
     directory: &Path,
     progress: &dyn Fn(),
 ) -> Result<(), ExchangeError> {
-    if units.is_empty() {
-        return Err(ExchangeError::NoUnits);
-    }
-    files::create_empty(directory)?;
+    files::create_for(units, directory)?;
     let groups = groups(units);
     for group in &groups {
         let below = if groups.len() == 1 { directory.to_owned() } else { directory.join(&group.site) };
