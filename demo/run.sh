@@ -18,6 +18,14 @@ sample=(--units 'random:80@0' --units "$features:0-79")
 words=(--units 'random:2@0' --units "$features:0-1")
 explainer=$directory/explainer/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 
+# What a finished run leaves: this pipeline, and whether it had an explainer.
+finished=$directory/smollm2.finished
+made="$(sha256sum < "$0") $([ -e "$explainer" ] && echo "in words" || echo "without words")"
+if [ -e "$atlas" ] && [ "$(cat "$finished" 2> /dev/null)" = "$made" ]; then
+    echo "the atlas $atlas is finished" >&2
+    exit
+fi
+
 start=$SECONDS
 mkdir -p "$dictionaries"
 cat > "$dictionaries/run.toml" <<RUN
@@ -51,4 +59,5 @@ if [ -e "$explainer" ]; then
 else
     echo "for explanations in words: make demo-explainer (1.1 GB), then make demo again" >&2
 fi
+echo "$made" > "$finished"
 echo "the atlas is $atlas; the pipeline took $((SECONDS - start)) s" >&2
