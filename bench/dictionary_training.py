@@ -200,7 +200,7 @@ def report_of(command: list[str]) -> dict:
 def compare(title: str, ours: str, task: Task) -> None:
     """Runs every program on one task and prints a table."""
     print(title)
-    print(f"{'':<22}{'tokens/s':>10}{'peak MB':>10}{'explained':>11}{'L0':>7}")
+    print(f"{'':<22}{'tokens/s':>10}{'peak MB':>10}{'explained':>11}{'L0':>9}")
     objective, rate = (f"topk:{K}", RATE) if task.kind == "topk" else (f"l1:{task.coefficient}", L1_RATE)
     own = [ours, task.path, str(task.latents), objective, str(rate)]
     rest = [str(task.steps), *([task.start] if task.start else [])]
@@ -216,7 +216,7 @@ def compare(title: str, ours: str, task: Task) -> None:
         found = f"   recall of the true top k {seen['recall']:.4%}" if seen.get("recall") else ""
         print(
             f"{name:<22}{seen['tokens_per_second']:>10.0f}{seen['peak_megabytes']:>10.0f}"
-            f"{seen['explained_variance']:>11.4f}{seen['l0']:>7.1f}{found}",
+            f"{seen['explained_variance']:>11.4f}{seen['l0']:>9.1f}{found}",
             flush=True,
         )
     fastest = max(PEERS[task.kind], key=speeds.__getitem__)

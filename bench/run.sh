@@ -9,11 +9,11 @@ model=$directory/SmolLM2-135M-Instruct.Q4_1.gguf
 atlas=$directory/smollm2.atlas
 environment=${BENCH_ENVIRONMENT:-.cache/bench}
 
-cargo build --release --locked -p glossator-kernels --example matrix_product_bench
-cargo build --release --locked -p glossator-model --example forward_speed
-cargo build --release --locked -p glossator-explain --example neuron2graph_speed
-cargo build --release --locked -p glossator-corpus --example token_windows
-cargo build --release --locked -p glossator-dictionary --example training_speed --example training_comparison
+# All at once, so that what they share is built once.
+cargo build --release --locked -p glossator-kernels -p glossator-model -p glossator-corpus -p glossator-dictionary \
+    -p glossator-llm -p glossator-explain --example matrix_product_bench --example forward_speed --example runtime_speed \
+    --example token_windows --example training_speed --example training_comparison --example local_speed \
+    --example neuron2graph_speed
 
 if [ ! -x "$environment/bin/python" ]; then
     python3 -m venv "$environment"
@@ -37,8 +37,6 @@ target/release/examples/neuron2graph_speed "$atlas" "$model" 10 64
 echo
 explainer=$directory/explainer/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf
 if [ -e "$explainer" ]; then
-    cargo build --release --locked -p glossator-model --example runtime_speed
-    cargo build --release --locked -p glossator-llm --example local_speed
     llama=${BENCH_LLAMA_ENVIRONMENT:-.cache/bench-llama}
     if [ ! -x "$llama/bin/python" ]; then
         python3 -m venv "$llama"

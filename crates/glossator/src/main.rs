@@ -19,6 +19,7 @@ mod checksum;
 mod cli;
 mod commands;
 mod output;
+mod progress_lines;
 mod report;
 mod tensor_file;
 

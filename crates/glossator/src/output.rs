@@ -7,6 +7,8 @@ use anyhow::Error;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 
+use crate::progress_lines::{self, ProgressLines};
+
 /// Sends logs to standard error, at the level that `-v` asks for unless `RUST_LOG` says otherwise.
 pub(crate) fn init_logging(verbose: u8) {
     let default = match verbose {
@@ -77,23 +79,34 @@ pub(crate) fn note(text: &str) {
 
 /// A progress bar like [`progress`], for runs that ask a language model: its message is the running totals.
 pub(crate) fn progress_of_calls(total: u64, what: &str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-    let template = format!(
-        "{{prefix:>10}} [{{bar:20}}] {{human_pos}}/{{human_len}} {what} {{per_sec}}, {{eta}} left; {{wide_msg}}"
-    );
-    if let Ok(style) = ProgressStyle::with_template(&template) {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
+    bar(
+        total,
+        &format!(
+            "{{prefix:>10}} [{{bar:20}}] {{human_pos}}/{{human_len}} {what} {{per_sec}}, {{eta}} left; {{wide_msg}}"
+        ),
+    )
 }
 
-/// A progress bar over `total` things of the given name (`tokens`, `units`), with rate and time left.
+/// A progress bar over `total` things of the given name (`tokens`, `units`), with rate and time left; a line now and then
+/// where standard error is no terminal.
 pub(crate) fn progress(total: u64, what: &str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-    let template =
-        format!("{{msg:>10}} [{{bar:30}}] {{human_pos}}/{{human_len}} {what} {{per_sec}}, {{eta}} left");
-    if let Ok(style) = ProgressStyle::with_template(&template) {
+    bar(
+        total,
+        &format!("{{msg:>10}} [{{bar:30}}] {{human_pos}}/{{human_len}} {what} {{per_sec}}, {{eta}} left"),
+    )
+}
+
+fn bar(total: u64, template: &str) -> ProgressBar {
+    let target = if io::stderr().is_terminal() {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::term_like_with_hz(
+            Box::new(ProgressLines::new(io::stderr(), progress_lines::EVERY)),
+            1,
+        )
+    };
+    let bar = ProgressBar::with_draw_target(Some(total), target);
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
     bar.enable_steady_tick(Duration::from_millis(200));
