@@ -22,6 +22,7 @@ mod output;
 mod progress_lines;
 mod report;
 mod tensor_file;
+mod time_left;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 
 use crate::progress_lines::{self, ProgressLines};
+use crate::time_left::{Pace, Shown};
 
 /// Sends logs to standard error, at the level that `-v` asks for unless `RUST_LOG` says otherwise.
 pub(crate) fn init_logging(verbose: u8) {
@@ -82,7 +83,7 @@ pub(crate) fn progress_of_calls(total: u64, what: &str) -> ProgressBar {
     bar(
         total,
         &format!(
-            "{{prefix:>10}} [{{bar:20}}] {{human_pos}}/{{human_len}} {what} {{per_sec}}, {{eta}} left; {{wide_msg}}"
+            "{{prefix:>10}} [{{bar:20}}] {{human_pos}}/{{human_len}} {what} {{rate}}, {{left}} left; {{wide_msg}}"
         ),
     )
 }
@@ -92,7 +93,7 @@ pub(crate) fn progress_of_calls(total: u64, what: &str) -> ProgressBar {
 pub(crate) fn progress(total: u64, what: &str) -> ProgressBar {
     bar(
         total,
-        &format!("{{msg:>10}} [{{bar:30}}] {{human_pos}}/{{human_len}} {what} {{per_sec}}, {{eta}} left"),
+        &format!("{{msg:>10}} [{{bar:30}}] {{human_pos}}/{{human_len}} {what} {{rate}}, {{left}} left"),
     )
 }
 
@@ -107,6 +108,7 @@ fn bar(total: u64, template: &str) -> ProgressBar {
     };
     let bar = ProgressBar::with_draw_target(Some(total), target);
     if let Ok(style) = ProgressStyle::with_template(template) {
+        let style = style.with_key("rate", Pace::new(Shown::Rate)).with_key("left", Pace::new(Shown::Left));
         bar.set_style(style.progress_chars("=> "));
     }
     bar.enable_steady_tick(Duration::from_millis(200));

@@ -87,7 +87,6 @@ impl Prepared {
         let bar = output::progress(total as u64 * context, "tokens");
         bar.set_message("recording");
         bar.set_position(recorded.recorder.recorded() * context);
-        bar.reset_eta();
         let hooks = self.settings.hook_points();
         let run = Run { hooks: &hooks, ..Run::default() };
         let (started, mut saved) = (Instant::now(), Instant::now());

@@ -63,7 +63,6 @@ pub(super) fn train(run: &RunFile, cache: Option<&Path>, checkpoint_seconds: f64
     let bar = output::progress(pass.steps * run.batch as u64, "tokens");
     bar.set_message("training");
     bar.set_position(pass.steps_done() * run.batch as u64);
-    bar.reset_eta();
     let mut saved = Instant::now();
     let total = pass.corpus.batches(BATCH_WINDOWS, Shard::WHOLE).count();
     for index in pass.batches..total {
