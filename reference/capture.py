@@ -85,6 +85,7 @@ class Capture:
         if not getattr(layer, "use_parallel_residual", False):
             self.on_input(ln2, f"{name}.hook_resid_mid")
         self.norm(ln2, f"{name}.ln2")
+        self.on_input(pre, f"{name}.mlp.hook_in")
         self.on_output(pre, f"{name}.mlp.hook_pre")
         if up is not None:
             self.on_output(up, f"{name}.mlp.hook_pre_linear")

@@ -85,6 +85,9 @@ pub enum BlockSite {
     Ln2Scale,
     /// `ln2.hook_normalized` `[d_model]`: the norm before the MLP, before gain and bias.
     Ln2Normalized,
+    /// `mlp.hook_in` `[d_model]`: what the MLP reads, the norm before it with gain and bias. The name is that of TransformerLens'
+    /// bridges and of circuit-tracer.
+    MlpIn,
     /// `mlp.hook_pre` `[d_mlp]`: the input of the activation function (the gate in gated families).
     MlpPre,
     /// `mlp.hook_pre_linear` `[d_mlp]`: the linear branch of a gated MLP.
@@ -103,7 +106,7 @@ pub enum BlockSite {
 
 impl BlockSite {
     /// Every site with its name inside a block, in the order of execution.
-    pub const ALL: [(Self, &'static str); 24] = [
+    pub const ALL: [(Self, &'static str); 25] = [
         (Self::ResidPre, "hook_resid_pre"),
         (Self::Ln1Scale, "ln1.hook_scale"),
         (Self::Ln1Normalized, "ln1.hook_normalized"),
@@ -121,6 +124,7 @@ impl BlockSite {
         (Self::ResidMid, "hook_resid_mid"),
         (Self::Ln2Scale, "ln2.hook_scale"),
         (Self::Ln2Normalized, "ln2.hook_normalized"),
+        (Self::MlpIn, "mlp.hook_in"),
         (Self::MlpPre, "mlp.hook_pre"),
         (Self::MlpPreLinear, "mlp.hook_pre_linear"),
         (Self::MlpPost, "mlp.hook_post"),

@@ -29,6 +29,7 @@ impl Pass<'_> {
         self.norm(
             &norm(architecture.norm, &weights.ln1),
             [Site::Ln1Scale, Site::Ln1Normalized].map(|site| HookPoint::block(layer, site)),
+            None,
             &scratch.resid.as_slice()[..length],
             &mut scratch.normed,
             &mut scratch.norm,

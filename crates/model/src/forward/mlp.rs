@@ -18,6 +18,7 @@ impl Pass<'_> {
         self.norm(
             &norm(architecture.norm, weights.ln2.as_ref().unwrap_or(&weights.ln1)),
             [Site::Ln2Scale, Site::Ln2Normalized].map(|site| HookPoint::block(layer, site)),
+            Some(HookPoint::block(layer, Site::MlpIn)),
             &scratch.resid.as_slice()[..length],
             &mut scratch.normed,
             &mut scratch.norm,

@@ -1,7 +1,7 @@
 //! A norm of the forward pass with its two hook points.
 //!
 //! `hook_scale` is what the rows are divided by, `hook_normalized` the divided rows before gain and
-//! bias. A changed scale divides the (centred) rows anew.
+//! bias. A changed scale divides the (centred) rows anew. The result may have a hook point of its own.
 
 use std::ops::ControlFlow;
 
@@ -22,22 +22,28 @@ pub(super) struct NormBuffers {
 }
 
 impl Pass<'_> {
-    /// Normalises the rows of `x` into `out`; `hooks` are scale and normalized.
+    /// Normalises the rows of `x` into `out`; `hooks` are scale and normalized, `gained` that of the result, if it has one.
     pub(super) fn norm(
         &self,
         norm: &Norm<'_>,
         hooks: [HookPoint; 2],
+        gained: Option<HookPoint>,
         x: &[f32],
         out: &mut Rows,
         buffers: &mut NormBuffers,
     ) -> ControlFlow<()> {
         let touch = self.touch(hooks[0]).max(self.touch(hooks[1]));
-        // The gained rows have no hook of their own: they are only made in f32 when a change must be undone.
-        let own = if touch == Touch::Changed { Touch::Changed } else { Touch::None };
-        let outputs = out.outputs(x.len(), self.precision(), own);
+        // The result is made in f32 if it is looked at, or made anew from changed rows.
+        let changed = if touch == Touch::Changed { Touch::Changed } else { Touch::None };
+        let own = gained.map_or(Touch::None, |hook| self.touch(hook));
+        let outputs = out.outputs(x.len(), self.precision(), changed.max(own));
+        let visit = |out: &mut Rows| match gained {
+            Some(hook) if own != Touch::None => self.visit(hook, out.wide()),
+            _ => ControlFlow::Continue(()),
+        };
         if touch == Touch::None {
             norm.apply(x, NormOutputs { f32: outputs.f32, bf16: outputs.bf16, ..NormOutputs::default() });
-            return ControlFlow::Continue(());
+            return visit(out);
         }
         let rows = x.len() / norm.weight.len();
         let scale = buffers.scale.sized(rows);
@@ -55,7 +61,7 @@ impl Pass<'_> {
         if touch == Touch::Changed {
             apply_gain(norm, standardized, out.wide());
         }
-        ControlFlow::Continue(())
+        visit(out)
     }
 
     /// As [`Pass::norm`], with the result in f32 whatever the precision: for norms before a sum.

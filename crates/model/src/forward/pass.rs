@@ -112,6 +112,7 @@ impl Pass<'_> {
         self.norm(
             &norm(architecture.norm, &self.decoder.final_norm),
             [HookPoint::LnFinalScale, HookPoint::LnFinalNormalized],
+            None,
             &scratch.resid.as_slice()[..length],
             &mut scratch.normed,
             &mut scratch.norm,
