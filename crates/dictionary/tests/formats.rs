@@ -151,6 +151,21 @@ fn what_a_format_cannot_say_is_refused() {
     }
 }
 
+/// sparsify names the module in the directory's name alone; what is written here says more, and that counts.
+#[test]
+fn files_of_sparsify_say_between_which_hook_points_they_belong() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("layers.7.mlp");
+    let mut dictionary = read_golden("sparsify_transcoder");
+    Format::Sparsify.write(&dictionary, &path).unwrap();
+    assert_eq!(Format::Sparsify.read(&path).unwrap().metadata.hook.as_deref(), Some("layers.7.mlp"));
+    dictionary.metadata.hook = Some("blocks.3.mlp.hook_in".into());
+    dictionary.metadata.hook_out = Some("blocks.3.hook_mlp_out".into());
+    Format::Sparsify.write(&dictionary, &path).unwrap();
+    let again = Format::Sparsify.read(&path).unwrap().metadata;
+    assert_eq!((again.hook, again.hook_out), (dictionary.metadata.hook, dictionary.metadata.hook_out));
+}
+
 /// SAELens keeps its firing frequencies in a file of their own, and OpenAI's in the state dictionary.
 #[test]
 fn firing_frequencies_travel() {

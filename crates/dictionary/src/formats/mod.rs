@@ -22,6 +22,7 @@ mod npy;
 mod openai;
 mod saelens;
 mod safetensors_file;
+mod source;
 mod sparsify;
 mod tensors;
 mod torch;

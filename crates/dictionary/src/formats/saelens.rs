@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::files::{make_directory, malformed, read_json, unsupported, write_json};
 use super::fold::{fold_decoder_norms, with_subtraction, without_scale};
+use super::source::{self, Source};
 use super::tensors::{Named, Tensors, transpose};
 use super::{Format, safetensors_file};
 use crate::activation::{Activation, Sign};
@@ -44,6 +45,7 @@ struct Config {
     activation_fn: Option<String>,
     activation_fn_kwargs: Option<ActivationArguments>,
     metadata: Option<Source>,
+    /// On the top level before version 6.
     #[serde(flatten)]
     flat: Source,
 }
@@ -51,20 +53,6 @@ struct Config {
 #[derive(Deserialize)]
 struct ActivationArguments {
     k: Option<f64>,
-}
-
-/// What the configuration says about the model; on the top level before version 6.
-#[derive(Deserialize)]
-struct Source {
-    model_name: Option<String>,
-    #[serde(alias = "hook_point")]
-    hook_name: Option<String>,
-    hook_name_out: Option<String>,
-    #[serde(alias = "hook_point_head_index")]
-    hook_head_index: Option<usize>,
-    context_size: Option<usize>,
-    prepend_bos: Option<bool>,
-    dataset_path: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -94,7 +82,7 @@ pub(super) fn read(directory: &Path) -> Result<Dictionary, DictionaryError> {
         firing_frequency: firing_frequency(directory, latents)?,
         notes,
         original_config: Some(original),
-        ..source(config.metadata.unwrap_or(config.flat))
+        ..config.metadata.unwrap_or(config.flat).into()
     };
     let mut dictionary = Dictionary {
         d_input,
@@ -215,19 +203,6 @@ fn normalisation(
             Ok(Normalisation::None)
         }
         other => Err(format!("normalize_activations `{other}` is not supported")),
-    }
-}
-
-fn source(source: Source) -> Metadata {
-    Metadata {
-        model: source.model_name,
-        hook: source.hook_name,
-        hook_out: source.hook_name_out,
-        head: source.hook_head_index,
-        context_size: source.context_size,
-        prepend_bos: source.prepend_bos,
-        dataset: source.dataset_path,
-        ..Metadata::default()
     }
 }
 
@@ -357,18 +332,7 @@ fn metadata_fields(metadata: &Metadata) -> serde_json::Value {
         Some(serde_json::Value::Object(fields)) => fields,
         _ => serde_json::Map::new(),
     };
-    let known = [
-        ("model_name", json!(metadata.model)),
-        ("hook_name", json!(metadata.hook)),
-        ("hook_name_out", json!(metadata.hook_out)),
-        ("hook_head_index", json!(metadata.head)),
-        ("context_size", json!(metadata.context_size)),
-        ("prepend_bos", json!(metadata.prepend_bos)),
-        ("dataset_path", json!(metadata.dataset)),
-    ];
-    fields.extend(
-        known.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.into(), value)),
-    );
+    fields.extend(source::fields(metadata));
     fields.insert("sae_lens_version".into(), json!(VERSION));
     fields.into()
 }

@@ -4,6 +4,9 @@
 //! `[latents, d_in]`, `b_dec` `[d_in]`, and `W_skip` `[d_in, d_in]` with a skip connection. Latents are the `k` largest
 //! of max(z, 0) (`topk`), or the largest of each of `k` runs (`groupmax`). The decoder bias is subtracted from inputs
 //! unless the dictionary is a transcoder. Early files have `signed`: the k largest z as they are.
+//!
+//! sparsify names the module that is read in the directory's name alone, and passes over fields that it does not know. What is
+//! written here says where it comes from under `metadata`, as SAELens does.
 
 use std::path::Path;
 
@@ -12,6 +15,7 @@ use serde_json::json;
 
 use super::files::{make_directory, malformed, read_json, unsupported, write_json};
 use super::fold::{with_subtraction, without_scale};
+use super::source::{self, Source};
 use super::tensors::Named;
 use super::{Format, safetensors_file};
 use crate::activation::{Activation, Sign};
@@ -36,6 +40,7 @@ struct Config {
     transcode: bool,
     #[serde(default)]
     skip_connection: bool,
+    metadata: Option<Source>,
 }
 
 /// Reads a directory.
@@ -58,6 +63,9 @@ pub(super) fn read(directory: &Path) -> Result<Dictionary, DictionaryError> {
         }
     };
     let skip = config.skip_connection.then(|| tensors.read("W_skip", &[width, width])).transpose()?;
+    let mut metadata =
+        Metadata { original_config: Some(original), ..config.metadata.unwrap_or_default().into() };
+    metadata.hook = metadata.hook.or_else(|| hook(directory));
     Ok(Dictionary {
         d_input: width,
         d_output: width,
@@ -69,7 +77,7 @@ pub(super) fn read(directory: &Path) -> Result<Dictionary, DictionaryError> {
         skip,
         activation,
         input: InputConvention { subtract_decoder_bias: !config.transcode, ..InputConvention::default() },
-        metadata: Metadata { hook: hook(directory), original_config: Some(original), ..Metadata::default() },
+        metadata,
     })
 }
 
@@ -108,7 +116,7 @@ pub(super) fn write(dictionary: &Dictionary, directory: &Path) -> Result<(), Dic
     if let Some(skip) = &dictionary.skip {
         weights.push(Named::new("W_skip", &[width, width], skip.clone()));
     }
-    let config = json!({
+    let mut config = json!({
         "activation": name,
         "d_in": width,
         "expansion_factor": latents.div_ceil(width),
@@ -120,6 +128,10 @@ pub(super) fn write(dictionary: &Dictionary, directory: &Path) -> Result<(), Dic
         "skip_connection": dictionary.skip.is_some(),
         "transcode": transcode,
     });
+    let source = source::fields(&dictionary.metadata);
+    if !source.is_empty() {
+        config["metadata"] = source.into();
+    }
     make_directory(directory)?;
     write_json(&directory.join(CONFIG), &config)?;
     safetensors_file::write(&directory.join(WEIGHTS), &weights)
