@@ -14,7 +14,9 @@ use glossator_kernels::Precision;
 /// Where a dictionary of a format lies in its directory.
 fn place(directory: &Path, format: Format) -> PathBuf {
     match format {
-        Format::SaeLens | Format::Sparsify | Format::DictionaryLearning => directory.to_owned(),
+        Format::SaeLens | Format::Sparsify | Format::DictionaryLearning | Format::Glossator => {
+            directory.to_owned()
+        }
         Format::OpenAi => directory.join("autoencoder.pt"),
         Format::GemmaScope => directory.join("params.npz"),
         Format::CircuitTracer => directory.join("layer_3.safetensors"),
@@ -149,6 +151,28 @@ fn what_a_format_cannot_say_is_refused() {
             "{name}: something was left behind"
         );
     }
+}
+
+/// Whatever a dictionary of any other program computes and says of itself, Glossator's own format keeps.
+#[test]
+fn its_own_format_keeps_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(reference("goldens")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let mut dictionary = read_golden(&name);
+        dictionary.metadata.firing_frequency =
+            Some((0..dictionary.latents).map(|latent| latent as f32 / 64.0).collect());
+        let path = directory.path().join(&name);
+        Format::Glossator.write(&dictionary, &path).unwrap();
+        let (again, format) = formats::read(&path).unwrap();
+        assert_eq!(format, Format::Glossator);
+        assert!(again == dictionary, "{name}");
+    }
+    let config = directory.path().join("openai_topk/dictionary.json");
+    let newer = std::fs::read_to_string(&config).unwrap().replace("\"version\": 1", "\"version\": 2");
+    std::fs::write(&config, newer).unwrap();
+    let error = formats::read(config.parent().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("version 2 is not known here"), "{error}");
 }
 
 /// sparsify names the module in the directory's name alone; what is written here says more, and that counts.

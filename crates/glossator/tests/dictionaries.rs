@@ -7,7 +7,7 @@ use std::process::Output;
 
 use assert_cmd::Command;
 use glossator_dictionary::formats::Format;
-use glossator_dictionary::{Activation, Dictionary, InputConvention, Metadata, Normalisation};
+use glossator_dictionary::{Activation, Dictionary, InputConvention, Metadata, Normalisation, Sign};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -167,4 +167,65 @@ fn verify_names_the_convention_that_fits() {
     let better = report["better"].as_array().unwrap();
     let changes: Vec<&str> = better.iter().map(|better| better["change"].as_str().unwrap()).collect();
     assert!(changes.contains(&"with inputs as they are"), "{changes:?}");
+}
+
+/// The report of `verify` on a dictionary of the tiny model.
+fn verified(dictionary: &Dictionary, format: Format) -> serde_json::Value {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sae");
+    format.write(dictionary, &path).unwrap();
+    let model = reference("goldens/llama");
+    let arguments = ["verify", text(&path), "--model", text(&model), "--json", "--max-tokens", "300"];
+    let output = glossator(&arguments);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(&output)))
+}
+
+fn changes(report: &serde_json::Value) -> Vec<&str> {
+    let better = report["better"].as_array().unwrap();
+    better.iter().map(|better| better["change"].as_str().unwrap()).collect()
+}
+
+/// Every coordinate twice: as it is, and in a latent that is hardly active but writes as much. Only a k keeps those out.
+#[test]
+fn verify_names_the_variant_that_fits() {
+    let single = dictionary(24, false);
+    let twice = |first: f32, second: f32| {
+        let scaled = |by: f32| single.encoder.iter().map(move |x| by * x).collect::<Vec<_>>();
+        [scaled(first), scaled(second)].concat()
+    };
+    let mut lost = Dictionary {
+        latents: 96,
+        encoder: twice(1.0, 0.02),
+        encoder_bias: vec![0.0; 96],
+        decoder: twice(1.0, 50.0),
+        ..single.clone()
+    };
+    let report = verified(&lost, Format::SaeLens);
+    assert!(!report["fits"].as_bool().unwrap());
+    assert!(changes(&report).contains(&"as TopK with k = 16"), "{report}");
+    lost.activation = Activation::TopK { k: 16, sign: Sign::Positive };
+    assert_eq!(verified(&lost, Format::SaeLens)["fits"], true);
+
+    // Thresholds that let nothing pass do not belong to these weights; others only make it sparser.
+    let thresholds = |threshold: f32| Dictionary {
+        activation: Activation::JumpRelu { threshold: vec![threshold; 48] },
+        ..single.clone()
+    };
+    let report = verified(&thresholds(100.0), Format::SaeLens);
+    assert!(changes(&report).contains(&"as ReLU without thresholds"), "{report}");
+    let report = verified(&thresholds(0.8), Format::SaeLens);
+    let explained = report["fit"]["explained_variance"].as_f64().unwrap();
+    assert!((0.5..0.95).contains(&explained), "the test needs another threshold: {explained}");
+    assert!(!changes(&report).contains(&"as ReLU without thresholds"), "{report}");
+}
+
+/// A transcoder that predicts what leaves the block, and in truth reads just that under another name.
+#[test]
+fn verify_names_the_hook_point_that_fits() {
+    let mut moved = dictionary(24, false);
+    moved.metadata.hook = Some("blocks.0.hook_resid_mid".into());
+    moved.metadata.hook_out = Some("blocks.1.hook_resid_pre".into());
+    let report = verified(&moved, Format::SaeLens);
+    assert_eq!(report["better"][0]["change"], "reading blocks.0.hook_resid_post", "{report}");
+    assert!(report["better"][0]["fit"]["explained_variance"].as_f64().unwrap() > 0.9999);
 }

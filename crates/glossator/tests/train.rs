@@ -230,6 +230,22 @@ skip = true
 variant = "jump_relu"
 latents = 64
 l0 = 0.001
+
+[[dictionary]]
+name = "wider"
+hook = "blocks.0.mlp.hook_in"
+target_hook = "blocks.0.mlp.hook_post"
+latents = 64
+k = 4
+
+[[dictionary]]
+name = "gated-transcoder"
+hook = "blocks.0.mlp.hook_in"
+target_hook = "blocks.0.hook_mlp_out"
+skip = true
+variant = "gated"
+latents = 64
+l1 = 0.1
 "#;
 
 /// Every variant trains, is saved, loads, and is what it should be; several at once on one pass.
@@ -240,20 +256,29 @@ fn every_variant_trains_and_loads_back() {
     let out = directory.path().join("out");
     let summary = train(&run, &out, &[]);
     let summaries = summary["dictionaries"].as_array().unwrap();
-    assert_eq!(summaries.len(), 12);
+    assert_eq!(summaries.len(), 14);
     for summary in summaries {
         let name = summary["name"].as_str().unwrap();
         let (dictionary, _) = formats::read(Path::new(summary["path"].as_str().unwrap())).unwrap();
         let as_expected = matches!(
             (name, &dictionary.activation),
             ("top-k-2", Activation::TopK { k: 2, .. })
-                | ("top-k-4" | "multi" | "head" | "transcoder", Activation::TopK { k: 2 | 4, .. })
+                | ("top-k-4" | "multi" | "head" | "transcoder" | "wider", Activation::TopK { k: 2 | 4, .. })
                 | ("batch" | "matryoshka" | "jump" | "jump-target" | "skip", Activation::JumpRelu { .. })
                 | ("norm", Activation::Relu)
-                | ("gated", Activation::Gated { .. })
+                | ("gated" | "gated-transcoder", Activation::Gated { .. })
         );
         assert!(as_expected, "{name}: {:?}", dictionary.activation);
-        assert_eq!(dictionary.skip.is_some(), name == "skip");
+        assert_eq!(dictionary.skip.is_some(), matches!(name, "skip" | "gated-transcoder"));
+        // Whatever format it is in, its file says between which hook points it belongs.
+        let hook_out = dictionary.metadata.hook_out.as_deref();
+        let written = match name {
+            "transcoder" | "skip" | "gated-transcoder" => Some("blocks.0.hook_mlp_out"),
+            "wider" => Some("blocks.0.mlp.hook_post"),
+            _ => None,
+        };
+        assert_eq!(hook_out, written, "{name}");
+        assert!(dictionary.metadata.hook.unwrap().starts_with("blocks.0."));
         assert_eq!(dictionary.metadata.head, (name == "head").then_some(1));
         let held_out = &summary["held_out"];
         assert!(held_out["l0"].is_number(), "{name}: {held_out}");
@@ -269,7 +294,10 @@ fn a_cache_gives_the_same_weights_with_and_without_its_shards() {
     let run = run_file(directory.path(), 5000, VARIED);
     let [cache, first, second] = ["cache", "first", "second"].map(|name| directory.path().join(name));
     let arguments = ["--cache", cache.to_str().unwrap()];
-    train(&run, &first, &arguments);
+    let begin = ["train", run.to_str().unwrap(), "--out", first.to_str().unwrap()];
+    let output = glossator(begin.iter().chain(&arguments));
+    let notes = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && notes.contains("GiB in 1 shards, of which 0 are there"), "{notes}");
     let shard = cache.join("shard-00000.safetensors");
     let written = fs::metadata(&shard).unwrap().modified().unwrap();
     train(&run, &second, &arguments);
@@ -324,8 +352,6 @@ fn contradictions_in_a_run_file_are_named() {
         ("k = 4\nresample_at = [10]", "a: resample_at is for the variant l1"),
         ("k = 40", "a: k is 40, but there are 32 latents"),
         ("k = 4\nvariant = \"matryoshka\"\ngroups = [0.9, 0.9]\n", "a: 32 latents do not divide into groups"),
-        ("l1 = 1.0\nvariant = \"gated\"\ntarget_hook = \"blocks.0.hook_mlp_out\"", "no format keeps gated"),
-        ("k = 2\ntarget_hook = \"blocks.0.mlp.hook_post\"", "no program's format keeps"),
         ("k = 4\nnonsense = 1", "unknown field `nonsense`"),
     ] {
         let run = run_file(directory.path(), 5000, &entry(keys));

@@ -8,6 +8,7 @@
 //! | OpenAI | a file `*.pt` |
 //! | Gemma Scope | a file `params.npz`, or a directory with `params.safetensors` (Gemma Scope 2) |
 //! | circuit-tracer | a file `layer_N.safetensors`, with `config.yaml` beside it |
+//! | Glossator | a directory with `dictionary.json` and `dictionary.safetensors` |
 //!
 //! Reading never runs anything that a file brings along, and takes no memory for sizes that the file only claims.
 //! Writing folds what the format has no word for into the weights where that changes no latent and no
@@ -18,6 +19,7 @@ mod dictionary_learning;
 mod files;
 mod fold;
 mod gemma_scope;
+mod glossator;
 mod npy;
 mod openai;
 mod saelens;
@@ -51,17 +53,20 @@ pub enum Format {
     GemmaScope,
     /// circuit-tracer, and the transcoders published for it.
     CircuitTracer,
+    /// Glossator's own, which can express every dictionary.
+    Glossator,
 }
 
 impl Format {
     /// Every format with its name.
-    pub const ALL: [(Self, &'static str); 6] = [
+    pub const ALL: [(Self, &'static str); 7] = [
         (Self::SaeLens, "saelens"),
         (Self::Sparsify, "sparsify"),
         (Self::DictionaryLearning, "dictionary-learning"),
         (Self::OpenAi, "openai"),
         (Self::GemmaScope, "gemma-scope"),
         (Self::CircuitTracer, "circuit-tracer"),
+        (Self::Glossator, "glossator"),
     ];
 
     /// The format of what lies at a path, by the files that are there.
@@ -73,6 +78,8 @@ impl Format {
             Ok(Self::SaeLens)
         } else if has(sparsify::WEIGHTS) {
             Ok(Self::Sparsify)
+        } else if has(glossator::WEIGHTS) {
+            Ok(Self::Glossator)
         } else if has(dictionary_learning::WEIGHTS) || path.ends_with(dictionary_learning::WEIGHTS) {
             Ok(Self::DictionaryLearning)
         } else if has(gemma_scope::WEIGHTS)
@@ -89,8 +96,9 @@ impl Format {
                 _ => Err(malformed(
                     path,
                     "this is no dictionary: expected a directory with sae_weights.safetensors (SAELens), \
-                     sae.safetensors (sparsify), ae.pt (dictionary_learning) or params.npz (Gemma Scope), or a file \
-                     .pt (OpenAI), .npz (Gemma Scope) or .safetensors (circuit-tracer)",
+                     sae.safetensors (sparsify), ae.pt (dictionary_learning), params.npz (Gemma Scope) or \
+                     dictionary.safetensors (Glossator), or a file .pt (OpenAI), .npz (Gemma Scope) or .safetensors \
+                     (circuit-tracer)",
                 )),
             }
         }
@@ -105,12 +113,13 @@ impl Format {
             Self::OpenAi => openai::read(path),
             Self::GemmaScope => gemma_scope::read(path),
             Self::CircuitTracer => circuit_tracer::read(path),
+            Self::Glossator => glossator::read(path),
         }?;
         dictionary.check().map_err(|error| malformed(path, &error.to_string()))?;
         Ok(dictionary)
     }
 
-    /// Writes a dictionary: a directory for SAELens, sparsify and dictionary_learning, a file for the others.
+    /// Writes a dictionary: a directory for SAELens, sparsify, dictionary_learning and Glossator, a file for the others.
     ///
     /// Fails with [`DictionaryError::Unsupported`] when the format cannot say what the dictionary computes.
     pub fn write(self, dictionary: &Dictionary, path: &Path) -> Result<(), DictionaryError> {
@@ -122,6 +131,7 @@ impl Format {
             Self::OpenAi => openai::write(dictionary, path),
             Self::GemmaScope => gemma_scope::write(dictionary, path),
             Self::CircuitTracer => circuit_tracer::write(dictionary, path),
+            Self::Glossator => glossator::write(dictionary, path),
         }
     }
 

@@ -156,30 +156,6 @@ impl Parameters {
         Self { log_magnitude_scale: zeros(), magnitude_bias: zeros(), ..self }
     }
 
-    /// The weights of the first `latents` latents, as fresh parameters.
-    ///
-    /// # Panics
-    /// If there are not so many.
-    #[must_use]
-    pub fn first(&self, latents: usize) -> Self {
-        let rows = |tensor: &Tensor, width: usize| tensor.weights[..latents * width].to_vec();
-        let own = |tensor: &Tensor| -> Tensor {
-            tensor.weights[..latents.min(tensor.weights.len())].to_vec().into()
-        };
-        Self {
-            skip: self.skip.weights.clone().into(),
-            log_threshold: own(&self.log_threshold),
-            log_magnitude_scale: own(&self.log_magnitude_scale),
-            magnitude_bias: own(&self.magnitude_bias),
-            ..Self::new(
-                rows(&self.encoder, self.d_input),
-                rows(&self.encoder_bias, 1),
-                rows(&self.decoder, self.d_output),
-                self.decoder_bias.weights.clone(),
-            )
-        }
-    }
-
     /// Every tensor, in the order of checkpoints.
     pub fn tensors(&self) -> [&Tensor; Self::TENSORS] {
         [

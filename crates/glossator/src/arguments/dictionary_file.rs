@@ -24,6 +24,8 @@ pub(crate) enum FormatArgument {
     GemmaScope,
     /// circuit-tracer: a layer_N.safetensors file
     CircuitTracer,
+    /// Glossator's own: a directory with dictionary.json and dictionary.safetensors
+    Glossator,
 }
 
 impl From<FormatArgument> for Format {
@@ -35,6 +37,7 @@ impl From<FormatArgument> for Format {
             FormatArgument::Openai => Self::OpenAi,
             FormatArgument::GemmaScope => Self::GemmaScope,
             FormatArgument::CircuitTracer => Self::CircuitTracer,
+            FormatArgument::Glossator => Self::Glossator,
         }
     }
 }

@@ -31,16 +31,18 @@ pub(crate) fn find(name: &str, flag: &str) -> anyhow::Result<HookPoint> {
     }
 }
 
-/// Module names of transformers (sparsify) and of dictionary_learning: `layers.3.mlp`, `mlp_out_layer_3`.
+/// Module names of transformers (sparsify) and of dictionary_learning: `layers.3.mlp`, `mlp_out_layer_3`; and other names
+/// for places that have one here.
 fn translate(name: &str) -> Option<HookPoint> {
     if name == "embed_tokens" {
         return Some(HookPoint::Embed);
     }
+    if let Some((layer, site)) = name.strip_prefix("blocks.").and_then(|name| name.split_once('.')) {
+        return Some(HookPoint::block(layer.parse().ok()?, alias(site)?));
+    }
     let parts: Vec<&str> = name.split(['.', '_']).collect();
     let layer = parts.iter().find_map(|part| part.parse().ok())?;
-    let site = if name.ends_with("hook_mlp_in") {
-        BlockSite::ResidMid
-    } else if parts.contains(&"mlp") {
+    let site = if parts.contains(&"mlp") {
         BlockSite::MlpOut
     } else if parts.iter().any(|part| matches!(*part, "attn" | "attention" | "self")) {
         BlockSite::AttnOut
@@ -51,6 +53,18 @@ fn translate(name: &str) -> Option<HookPoint> {
         BlockSite::ResidPost
     };
     Some(HookPoint::block(layer, site))
+}
+
+/// Names of TransformerLens' options and bridges, and of circuit-tracer.
+fn alias(site: &str) -> Option<BlockSite> {
+    match site {
+        "hook_in" => Some(BlockSite::ResidPre),
+        "attn.hook_out" => Some(BlockSite::AttnOut),
+        "hook_mlp_in" => Some(BlockSite::ResidMid),
+        "mlp.hook_out" => Some(BlockSite::MlpOut),
+        "hook_out" => Some(BlockSite::ResidPost),
+        _ => None,
+    }
 }
 
 /// Refuses a dictionary that cannot read these hook points at all.
@@ -95,9 +109,17 @@ mod tests {
             ("mlp_out_layer_4", "blocks.4.hook_mlp_out"),
             ("attention_out_layer_4", "blocks.4.hook_attn_out"),
             ("blocks.4.hook_mlp_in", "blocks.4.hook_resid_mid"),
+            ("blocks.4.mlp.hook_out", "blocks.4.hook_mlp_out"),
+            ("blocks.4.attn.hook_out", "blocks.4.hook_attn_out"),
+            ("blocks.4.hook_out", "blocks.4.hook_resid_post"),
         ] {
             assert_eq!(translate(name).map(|hook| hook.to_string()).as_deref(), Some(hook), "{name}");
         }
-        assert_eq!(translate("lm_head"), None);
+        for unknown in ["lm_head", "blocks.4.hook_q_input", "blocks.4.mlp.hook_gate", "blocks.x.hook_out"] {
+            assert_eq!(translate(unknown), None, "{unknown}");
+        }
+        // What circuit-tracer's transcoders read.
+        let read = find("blocks.4.mlp.hook_in", "--hook").unwrap();
+        assert_eq!(read, HookPoint::block(4, BlockSite::MlpIn));
     }
 }

@@ -24,7 +24,7 @@ Examples:
 pub(crate) struct Convert {
     /// The dictionary: a file or directory of any of the formats
     source: PathBuf,
-    /// Where to write: a directory for saelens, sparsify and dictionary-learning, a file for the others
+    /// Where to write: a directory for saelens, sparsify, dictionary-learning and glossator, a file for the others
     target: PathBuf,
     /// The format to write
     #[arg(long, value_enum, value_name = "FORMAT")]

@@ -116,3 +116,74 @@ impl JointRows {
         Ok(rows)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use glossator_corpus::DocumentId;
+    use glossator_model::Precision;
+
+    use super::*;
+
+    const HOOKS: [&str; 2] = ["blocks.0.attn.hook_z", "blocks.1.hook_resid_pre"];
+
+    /// A run of one head and one stream with this rule.
+    fn run(rule: &str) -> RunFile {
+        let [heads, stream] = HOOKS;
+        toml::from_str(&format!(
+            "model = 'm'\ncorpus = []\nout = 'o'\ntokens = 1\n{rule}\n\
+             [[dictionary]]\nname = 'head'\nhook = '{heads}'\nhead = 1\nlatents = 4\nk = 1\n\
+             [[dictionary]]\nname = 'stream'\nhook = '{stream}'\nlatents = 4\nk = 1"
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn rows_are_those_of_tokens_that_count_and_columns_those_of_the_head() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reference/goldens/llama");
+        let model = Model::load(path.to_str().unwrap(), Precision::F32).unwrap();
+        let architecture = model.architecture();
+        let bos = model.tokenizer().unwrap().bos().unwrap();
+        let texts = [vec![bos, 7, 8, bos, 9], vec![11, 12, 13, 14, 15]];
+        let window =
+            |tokens: &Vec<u32>| Window { id: 0, document: DocumentId(0), offset: 0, tokens: tokens.clone() };
+        let windows: Vec<Window> = texts.iter().map(window).collect();
+        let hooks = HOOKS.map(|name| name.parse::<HookPoint>().unwrap());
+        let values = model.capture(&Batch::from_sequences(&texts), &hooks).unwrap();
+        let d_head = architecture.d_head;
+        for (rule, counted) in [
+            ("", &[1, 2, 4, 6, 7, 8, 9][..]),
+            ("skip_first = 0", &[1, 2, 4, 5, 6, 7, 8, 9]),
+            ("skip_first = 2\nskip_special = false", &[2, 3, 4, 7, 8, 9]),
+        ] {
+            let run = run(rule);
+            let joint = JointRows::new(&run, architecture, Vec::new()).unwrap();
+            let rows = joint.read(&model, &windows).unwrap();
+            let [[head, _], [stream, _]] =
+                [0, 1].map(|entry| joint.columns(&run.dictionary[entry], architecture).unwrap());
+            let part = |columns: Columns| -> Vec<f32> {
+                let rows = rows.chunks_exact(joint.width());
+                rows.flat_map(|row| row[columns.start..][..columns.count].to_vec()).collect()
+            };
+            let of_head =
+                counted.iter().flat_map(|row| values[&hooks[0]].row(*row)[d_head..2 * d_head].to_vec());
+            assert_eq!(part(head), of_head.collect::<Vec<_>>(), "{rule}");
+            let of_stream = counted.iter().flat_map(|row| values[&hooks[1]].row(*row).to_vec());
+            assert_eq!(part(stream), of_stream.collect::<Vec<_>>(), "{rule}");
+        }
+    }
+
+    #[test]
+    fn a_head_that_is_not_there_is_refused() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reference/goldens/llama");
+        let model = Model::load(path.to_str().unwrap(), Precision::F32).unwrap();
+        let mut run = run("");
+        for (entry, head) in [(0, 4), (1, 0)] {
+            run.dictionary[entry].head = Some(head);
+            let joint = JointRows::new(&run, model.architecture(), Vec::new()).unwrap();
+            let error = joint.columns(&run.dictionary[entry], model.architecture()).unwrap_err().to_string();
+            assert!(error.contains(&format!("has no head {head}")), "{error}");
+        }
+    }
+}

@@ -198,7 +198,6 @@ impl DictionaryEntry {
                 self.normalisation != NormalisationEntry::LayerNorm,
                 "{name}: a transcoder's target cannot be normalised row by row"
             );
-            ensure!(self.variant != Variant::Gated, "{name}: no format keeps gated transcoders");
         }
         ensure!(
             self.average.is_none_or(|decay| decay > 0.0 && decay < 1.0),

@@ -19,8 +19,8 @@ use super::recipe::{self, Setting};
 
 /// Rows that the geometric median, the scale and the variance are taken from.
 const SAMPLE: usize = 8192;
-/// Formats that a dictionary is saved in: the first that can say what it computes.
-const FORMATS: [Format; 2] = [Format::SaeLens, Format::Sparsify];
+/// Formats that a dictionary is saved in: the first that can say what it computes. The last can say everything.
+const FORMATS: [Format; 3] = [Format::SaeLens, Format::Sparsify, Format::Glossator];
 
 /// What a learner is made of beside its arrays.
 #[derive(Clone, Serialize, Deserialize)]
@@ -100,9 +100,7 @@ impl Learner {
         let setting = setting(entry, [read, target], variance, shared);
         let parameters = recipe::begin(entry, &setting, &targets);
         let origin = Origin { normalisation, variance, written: Written::default() };
-        let learner = Self::assemble(entry, [read, target], origin, parameters, shared)?;
-        learner.check_format()?;
-        Ok(learner)
+        Self::assemble(entry, [read, target], origin, parameters, shared)
     }
 
     /// A learner as it was, with as many of `arrays` as it has.
@@ -241,41 +239,17 @@ impl Learner {
         parameters.dictionary(self.trainer.recipe(), self.normalisation, metadata)
     }
 
-    /// Writes a dictionary of this learner to its directory.
+    /// Writes a dictionary of this learner to its directory, in the first format that can say what it computes.
     pub(super) fn save(&self, dictionary: &Dictionary) -> anyhow::Result<PathBuf> {
-        self.write(dictionary, "dictionary")
-    }
-
-    /// Refuses what no format could keep, before hours are spent on it.
-    fn check_format(&self) -> anyhow::Result<()> {
-        let (hook, hook_out) = (Some(self.entry.hook.clone()), self.entry.target_hook.clone());
-        let metadata = Metadata { hook, hook_out, ..Metadata::default() };
-        // As few latents as can be: whether a format has words for them does not depend on their number.
-        let latents = self.entry.k.unwrap_or(1);
-        let few =
-            self.parameters.first(latents).dictionary(self.trainer.recipe(), self.normalisation, metadata);
-        let path = self.write(&few, "trial")?;
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        removed.with_context(|| format!("cannot remove {}", path.display()))
-    }
-
-    /// Writes a dictionary in the first format that can say what it computes.
-    fn write(&self, dictionary: &Dictionary, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.directory.join("dictionary");
         for format in FORMATS {
-            let path = self.directory.join(name);
             match format.write(dictionary, &path) {
                 Ok(()) => return Ok(path),
                 Err(DictionaryError::Unsupported { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        bail!(
-            "{}: no program's format keeps a dictionary of this variant from {} to {} values, normalised like this \
-             (docs/concepts/dictionaries.md says which keep what)",
-            self.entry.name,
-            self.read.count,
-            self.target.count
-        )
+        bail!("{}: no format can say what this dictionary computes", self.entry.name)
     }
 }
 

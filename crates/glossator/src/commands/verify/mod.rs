@@ -16,7 +16,7 @@ use crate::arguments::dictionary_file::{FormatArgument, described, open};
 use crate::arguments::hook_names;
 use crate::arguments::model::{PrecisionArgument, load};
 use crate::output;
-use alternatives::Convention;
+use alternatives::{Alternative, Convention};
 use reading::Reading;
 
 /// Check that a dictionary fits a model: hook point, normalisation, BOS and variant
@@ -76,14 +76,14 @@ struct Report {
     begins_with_bos: bool,
     fit: Fit,
     /// Conventions that fit clearly better, best first.
-    better: Vec<Alternative>,
+    better: Vec<BetterFit>,
     fits: bool,
     findings: Vec<String>,
 }
 
 /// The dictionary with one convention changed.
 #[derive(Serialize)]
-struct Alternative {
+struct BetterFit {
     change: String,
     fit: Fit,
 }
@@ -119,15 +119,16 @@ fn judge(dictionary: &Dictionary, declared: &Convention, reading: &Reading) -> a
     ensure!(fit.rows > 1, "the text is too short");
     let share = |fit: &Fit| fit.explained_variance.unwrap_or(f64::NEG_INFINITY);
     let explained = share(&fit);
-    let mut better: Vec<Alternative> = declared
-        .alternatives(dictionary, reading)
+    let mut better: Vec<BetterFit> = declared
+        .alternatives(dictionary, reading, fit.l0.unwrap_or(0.0))
         .into_iter()
-        .filter_map(|(change, convention)| {
+        .filter(|alternative| !alternative.looser || explained < LEAST_EXPLAINED)
+        .filter_map(|Alternative { change, convention, .. }| {
             let fit = reading.fit(&convention, dictionary)?;
             let other = fit.explained_variance?;
             let needed = (CLEAR_SHARE * (1.0 - explained)).max(CLEAR_GAIN);
             let clearly = other >= LEAST_EXPLAINED && other - explained > needed;
-            clearly.then_some(Alternative { change, fit })
+            clearly.then_some(BetterFit { change, fit })
         })
         .collect();
     better.sort_by(|a, b| share(&b.fit).total_cmp(&share(&a.fit)));
@@ -144,7 +145,7 @@ fn judge(dictionary: &Dictionary, declared: &Convention, reading: &Reading) -> a
     })
 }
 
-fn findings(fit: &Fit, better: &[Alternative]) -> Vec<String> {
+fn findings(fit: &Fit, better: &[BetterFit]) -> Vec<String> {
     let mut findings = Vec::new();
     match fit.explained_variance {
         None => findings.push("the activations do not vary: nothing can be said".to_owned()),
@@ -163,13 +164,14 @@ fn findings(fit: &Fit, better: &[Alternative]) -> Vec<String> {
     if fit.l0 == Some(0.0) {
         findings.push("no latent is ever active".to_owned());
     }
-    for Alternative { change, fit } in better {
+    for BetterFit { change, fit } in better {
         let explained = fit.explained_variance.unwrap_or(f64::NEG_INFINITY);
         findings.push(format!("it fits better {change}: {explained:.3}"));
     }
     if better.is_empty() && fit.explained_variance.is_some_and(|explained| explained < LEAST_EXPLAINED) {
         findings.push(
-            "no other normalisation, bias, BOS rule or neighbouring hook point fits: is it a dictionary of this model?"
+            "no other normalisation, bias, BOS rule, variant or neighbouring hook point fits: is it a dictionary of this \
+             model?"
                 .to_owned(),
         );
     }

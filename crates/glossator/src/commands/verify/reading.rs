@@ -116,8 +116,16 @@ fn nearby(hook: HookPoint, model: &Model) -> Vec<HookPoint> {
     use BlockSite as S;
     let architecture = model.architecture();
     let (Some(layer), Some(site)) = (hook.layer(), hook.site()) else { return Vec::new() };
-    let sites =
-        [S::ResidPre, S::ResidMid, S::ResidPost, S::AttnOut, S::MlpOut, S::Ln1Normalized, S::Ln2Normalized];
+    let sites = [
+        S::ResidPre,
+        S::ResidMid,
+        S::ResidPost,
+        S::AttnOut,
+        S::MlpOut,
+        S::Ln1Normalized,
+        S::Ln2Normalized,
+        S::MlpIn,
+    ];
     let here = sites.into_iter().map(|site| HookPoint::block(layer, site));
     let beside = [layer.checked_sub(1), Some(layer + 1)].into_iter().flatten();
     let beside = beside.map(|layer| HookPoint::block(layer, site));
