@@ -28,7 +28,7 @@ pub mod judging;
 pub mod lookup;
 pub mod neuron2graph;
 pub mod others;
-mod pending;
+pub mod pending;
 pub mod prompts;
 pub mod puzzles;
 pub mod revision;

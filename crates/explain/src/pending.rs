@@ -10,23 +10,18 @@ use crate::ExplainError;
 
 /// Scores that are wanted.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wanted<'a> {
+pub struct Wanted<'a> {
     /// Whose explanations.
-    pub(crate) explainer: &'a str,
+    pub explainer: &'a str,
     /// By whom.
-    pub(crate) scorer: &'a str,
+    pub scorer: &'a str,
     /// On which split.
-    pub(crate) split: Split,
+    pub split: Split,
 }
 
 impl Wanted<'_> {
     /// Those of `units` that are explained and have no such scores yet, or all that are explained if `again`, in order.
-    pub(crate) fn pending(
-        self,
-        atlas: &Atlas,
-        units: &[UnitId],
-        again: bool,
-    ) -> Result<Vec<UnitId>, ExplainError> {
+    pub fn pending(self, atlas: &Atlas, units: &[UnitId], again: bool) -> Result<Vec<UnitId>, ExplainError> {
         let mut pending = Vec::new();
         for units in units.chunk_by(|a, b| a.hook == b.hook) {
             let hook = units[0].hook;

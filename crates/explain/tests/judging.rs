@@ -14,6 +14,7 @@ use glossator_explain::classification::Source;
 use glossator_explain::classification::examples::{Chooser, FROM_EACH, Pool};
 use glossator_explain::explaining;
 use glossator_explain::judging::{Judging, Task};
+use glossator_explain::pending::Wanted;
 use glossator_explain::prompts::Prompts;
 use glossator_explain::{ExplainError, Selector};
 use glossator_llm::{
@@ -193,6 +194,12 @@ fn find<'a>(scores: &'a [Score], scorer: &str, metric: &str) -> &'a Score {
     scores.iter().find(wanted).unwrap_or_else(|| panic!("no {metric} by {scorer}"))
 }
 
+/// Those of `units` whose token tables have still to be judged.
+fn pending(judging: &Judging<'_>, units: &[UnitId]) -> Vec<UnitId> {
+    let wanted = Wanted { explainer: "lookup", scorer: &judging.scorer(), split: judging.split };
+    wanted.pending(judging.atlas, units, false).unwrap()
+}
+
 #[test]
 fn detection_is_stored_beside_its_baselines() {
     let model = model();
@@ -202,12 +209,12 @@ fn detection_is_stored_beside_its_baselines() {
         let pool = Pool::read(&atlas, 0).unwrap();
         let judging = judging(&atlas, &model, &client, &pool, Task::Detection);
         let all = units(&atlas);
-        let pending = judging.pending("lookup", &all, false).unwrap();
-        assert_eq!(pending, all);
-        let run = judging.run("lookup", &pending, &pending, &|_| {}).unwrap();
+        let pending = || pending(&judging, &all);
+        assert_eq!(pending(), all);
+        let run = judging.run("lookup", &all, &all, &|_| {}).unwrap();
         assert_eq!((run.units, run.without_texts), (all.len(), 0));
         assert!(run.failures["refused"] > 0, "{:?}", run.failures);
-        assert!(judging.pending("lookup", &all, false).unwrap().is_empty(), "what is scored is done");
+        assert!(pending().is_empty(), "what is scored is done");
         for &unit in &all {
             let scores = atlas.scores(unit).unwrap();
             let own = find(&scores, "detection@scripted", "balanced_accuracy");
@@ -250,8 +257,7 @@ fn a_run_in_two_halves_stores_the_same() {
             for task in [Task::Fuzzing, Task::Logits] {
                 let (client, pool) = (Scripted::client(true), Pool::read(atlas, 0).unwrap());
                 let judging = judging(atlas, &model, &client, &pool, task);
-                let pending = judging.pending("lookup", part, false).unwrap();
-                judging.run("lookup", &all, &pending, &|_| {}).unwrap();
+                judging.run("lookup", &all, &pending(&judging, part), &|_| {}).unwrap();
             }
         }
     }

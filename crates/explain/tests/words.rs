@@ -9,6 +9,7 @@ use glossator_atlas::testing::write_synthetic;
 use glossator_atlas::{Atlas, Calls, Explanation, Score, Split};
 use glossator_explain::Selector;
 use glossator_explain::explaining_in_words::InWords;
+use glossator_explain::pending::Wanted;
 use glossator_explain::prompts::Prompts;
 use glossator_explain::simulate::Simulator;
 use glossator_explain::simulating::Simulating;
@@ -180,7 +181,8 @@ impl Run {
             baselines: true,
             watch: &|_| {},
         };
-        let mut pending = simulating.pending(explainer, units, false).unwrap();
+        let wanted = Wanted { explainer, scorer: &simulating.scorer(), split: Split::Test };
+        let mut pending = wanted.pending(atlas, units, false).unwrap();
         pending.retain(|unit| units[..count].contains(unit));
         simulating.run(explainer, units, &pending, &|_| {}).unwrap();
     }

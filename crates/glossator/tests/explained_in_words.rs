@@ -15,6 +15,7 @@ use glossator_atlas::testing::write_synthetic;
 use glossator_atlas::{Atlas, Split};
 use glossator_explain::Selector;
 use glossator_explain::explaining_in_words::InWords;
+use glossator_explain::pending::Wanted;
 use glossator_explain::prompts::Prompts;
 use glossator_explain::simulate::Simulator;
 use glossator_explain::simulating::Simulating;
@@ -120,7 +121,9 @@ fn recorded(directory: &Path) -> (PathBuf, PathBuf) {
             watch: &|_| {},
         };
         let explainer = method.explainer("scripted");
-        let pending = simulating.pending(&explainer, &units, false).unwrap();
+        let scorer = simulating.scorer();
+        let wanted = Wanted { explainer: &explainer, scorer: &scorer, split: Split::Test };
+        let pending = wanted.pending(&opened, &units, false).unwrap();
         simulating.run(&explainer, &units, &pending, &|_| {}).unwrap();
     }
     (atlas, recording)

@@ -24,7 +24,6 @@ use crate::classification::examples::{Chooser, Pool};
 use crate::classification::logits::Choice;
 use crate::classification::{NO_EXPLANATION, Way, fuzzing, intruder, logits, surprisal};
 use crate::others::Others;
-use crate::pending::Wanted;
 use crate::prompts::Prompts;
 use crate::score::{Judgement, RESAMPLES, Resampling};
 use crate::simulating::Watch;
@@ -152,18 +151,6 @@ impl Judging<'_> {
     pub fn scorer(&self) -> String {
         let judge = self.client.map_or_else(|| self.model.name(), |client| client.name());
         format!("{}@{judge}", self.task)
-    }
-
-    /// Those of `units` that `explainer` has explained and that have no scores of this kind yet, or all of the former if
-    /// `again`.
-    pub fn pending(
-        &self,
-        explainer: &str,
-        units: &[UnitId],
-        again: bool,
-    ) -> Result<Vec<UnitId>, ExplainError> {
-        let scorer = self.scorer();
-        Wanted { explainer, scorer: &scorer, split: self.split }.pending(self.atlas, units, again)
     }
 
     /// The requests for the first few of `units`, for an estimate before a run, and the number of units that they are for.

@@ -22,7 +22,6 @@ use crate::ExplainError;
 use crate::baselines;
 use crate::block::{Block, count_failures};
 use crate::others::Others;
-use crate::pending::Wanted;
 use crate::prompts::Prompts;
 use crate::rows::Scored;
 use crate::sample::{EXCERPTS, Sample};
@@ -75,18 +74,6 @@ impl Simulating<'_> {
     /// The name under which scores are stored.
     pub fn scorer(&self) -> String {
         self.simulator.scorer(self.client.name())
-    }
-
-    /// Those of `units` that `explainer` has explained and that have no scores of this kind yet, or all of the former if
-    /// `again`.
-    pub fn pending(
-        &self,
-        explainer: &str,
-        units: &[UnitId],
-        again: bool,
-    ) -> Result<Vec<UnitId>, ExplainError> {
-        let scorer = self.scorer();
-        Wanted { explainer, scorer: &scorer, split: self.split }.pending(self.atlas, units, again)
     }
 
     /// The requests for the first few of `units`, for an estimate before a run, and the number of units that they are for.

@@ -12,6 +12,7 @@ use glossator_explain::comparison::{self, Comparison};
 use glossator_explain::explaining::Explainer;
 use glossator_explain::judging::{ALWAYS_NO, ALWAYS_YES, Judging, Task};
 use glossator_explain::others::OTHER_UNIT;
+use glossator_explain::pending::Wanted;
 use glossator_llm::Totals;
 use glossator_model::{Model, UnitId};
 
@@ -127,7 +128,8 @@ impl Score {
         };
         for explainer in explainers {
             let what = format!("{explainer} by {task}");
-            let pending = judging.pending(explainer, units, self.selection.again)?;
+            let wanted = Wanted { explainer, scorer: &judging.scorer(), split: self.split };
+            let pending = wanted.pending(atlas, units, self.selection.again)?;
             let first = || judging.first_requests(explainer, units, &pending);
             if !self.asking.announce(client.as_ref(), &what, pending.len(), first)? {
                 continue;

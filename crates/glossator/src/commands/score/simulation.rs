@@ -1,6 +1,7 @@
 //! The part of `glossator score` in which a language model predicts.
 
 use glossator_atlas::Atlas;
+use glossator_explain::pending::Wanted;
 use glossator_explain::simulating::Simulating;
 use glossator_llm::Totals;
 use glossator_model::UnitId;
@@ -36,9 +37,11 @@ impl Score {
                 watch: &watch,
             };
             for explainer in explainers {
-                sources.push(Source { explainer: explainer.clone(), scorer: simulating.scorer() });
+                let scorer = simulating.scorer();
                 let what = format!("{explainer} by {simulator}");
-                let pending = simulating.pending(explainer, units, self.selection.again)?;
+                let wanted = Wanted { explainer, scorer: &scorer, split: self.split };
+                let pending = wanted.pending(atlas, units, self.selection.again)?;
+                sources.push(Source { explainer: explainer.clone(), scorer });
                 let first = || simulating.first_requests(explainer, units, &pending);
                 if !self.asking.announce(Some(&client), &what, pending.len(), first)? {
                     continue;
