@@ -3,7 +3,8 @@
     .venv/bin/python check_published.py DIRECTORY    (a directory with collated-activations/ in it; requirements.txt)
 
 Every file must load as the class that it names, and give the same JSON again; the package's splits must have the sequences that
-were scored, and its correlation must be ours. Prints what was read; ends with an error at the first difference.
+were scored, and its correlation must be ours; activations must be
+the means of their distributions. Prints what was read; ends with an error at the first difference.
 """
 
 import json
@@ -17,7 +18,7 @@ from neuron_explainer.activations.token_connections import (
     TokenLookupTableSummaryOfNeuron,
     WeightBasedSummaryOfNeuron,
 )
-from neuron_explainer.explanations.explanations import NeuronSimulationResults
+from neuron_explainer.explanations.explanations import ActivationScale, NeuronSimulationResults
 from neuron_explainer.explanations.scoring import correlation_score
 from neuron_explainer.fast_dataclasses import dumps, loads
 
@@ -47,6 +48,28 @@ def close(one, other):
     return abs(one - other) < 1e-6
 
 
+def check_distributions(path, simulation):
+    """The number of tokens with a distribution, whose mean is the activation; the same of the simulation before calibration."""
+    known = 0
+    places = zip(simulation.distribution_values, simulation.distribution_probabilities, strict=True)
+    for place, (values, probabilities) in enumerate(places):
+        assert len(values) == len(probabilities), path
+        if values:
+            known += 1
+            mean = np.dot(values, probabilities)
+            scale = max(abs(value) for value in values) or 1.0
+            assert abs(sum(probabilities) - 1) < 1e-4, path
+            assert abs(mean - simulation.expected_activations[place]) < 1e-3 * scale, path
+    assert not known or len(simulation.distribution_values) == len(simulation.tokens), path
+    inside = simulation.uncalibrated_simulation
+    if inside is not None:
+        assert inside.activation_scale == ActivationScale.SIMULATED_NORMALIZED_ACTIVATIONS, path
+        assert all(0 <= value <= 10 for values in inside.distribution_values for value in values), path
+        assert inside.distribution_probabilities == simulation.distribution_probabilities, path
+        check_distributions(path, inside)
+    return known
+
+
 def check_explanations(path, record):
     results = read(path, NeuronSimulationResults)
     per_split = ActivationRecordSliceParams(n_examples_per_split=5)
@@ -58,11 +81,7 @@ def check_explanations(path, record):
         for one in scored.scored_sequence_simulations:
             simulation = one.simulation
             assert simulation.tokens in known, f"{path}: a sequence that is in no scored split"
-            places = zip(simulation.distribution_values, simulation.distribution_probabilities, strict=True)
-            for values, probabilities in places:
-                assert len(values) == len(probabilities), path
-                assert not values or abs(sum(probabilities) - 1) < 1e-4, path
-                distributions += bool(values)
+            distributions += check_distributions(path, simulation)
             with np.errstate(invalid="ignore", divide="ignore"):
                 found = correlation_score(one.true_activations, simulation.expected_activations)
             assert close(one.ev_correlation_score, found), f"{path}: {one.ev_correlation_score}, not {found}"

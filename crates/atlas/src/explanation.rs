@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use glossator_model::UnitId;
 use serde::{Deserialize, Serialize};
 
+use crate::distributions::Distributions;
 use crate::excerpt::Split;
 
 /// Metric and sample of the score that lists show and sort by.
@@ -73,6 +74,8 @@ pub struct Simulation {
     pub window: u32,
     /// `[position]` predicted activations.
     pub activations: Vec<f32>,
+    /// What was expected at each position, where the simulator gave more than one number: the activations are the means.
+    pub distributions: Option<Distributions>,
 }
 
 /// What a language model was asked to explain a unit, or to score an explanation, what came of it and what it took. Scores by

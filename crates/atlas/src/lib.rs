@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod database;
+mod distributions;
 mod error;
 mod excerpt;
 mod explanation;
@@ -22,6 +23,7 @@ pub mod testing;
 mod vocabulary;
 mod window_memory;
 
+pub use distributions::Distributions;
 pub use error::AtlasError;
 pub use excerpt::{Excerpt, ExcerptKind, INTERVALS, QUANTILES, Split};
 pub use explanation::{Calls, Explanation, HEADLINE, PREDICTION, SIMULATION, Score, Simulation};

@@ -3,7 +3,8 @@
 
 use glossator_atlas::testing::write_synthetic;
 use glossator_atlas::{
-    Atlas, AtlasError, Calls, ExcerptKind, Explanation, ListQuery, PREDICTION, Score, Simulation, Sort, Split,
+    Atlas, AtlasError, Calls, Distributions, ExcerptKind, Explanation, ListQuery, PREDICTION, Score,
+    Simulation, Sort, Split,
 };
 use glossator_model::{HookPoint, UnitId};
 
@@ -118,13 +119,23 @@ fn explanations_and_scores_are_kept() {
         scorer: PREDICTION.to_owned(),
         window: 3,
         activations: vec![0.0, -1.5, f32::MAX],
+        distributions: None,
     };
-    atlas.put_scores(&scores, std::slice::from_ref(&simulation)).unwrap();
+    let mut expected = Distributions::new(10, [0.0, 4.0]);
+    for weights in [&[][..], &[0.5, 0.25, 0.25], &[0.0; 11]] {
+        expected.push(weights);
+    }
+    let by_a_model = "simulation:grades@model".to_owned();
+    let simulations = [
+        simulation.clone(),
+        Simulation { scorer: by_a_model, distributions: Some(expected.clone()), ..simulation.clone() },
+    ];
+    atlas.put_scores(&scores, &simulations).unwrap();
 
     let atlas = Atlas::open(directory.path()).unwrap();
     assert_eq!(atlas.explanations(id).unwrap(), explanations);
     assert_eq!(atlas.scores(id).unwrap(), scores);
-    assert_eq!(atlas.simulations(id, "n2g").unwrap(), [simulation]);
+    assert_eq!(atlas.simulations(id, "n2g").unwrap(), simulations);
     assert_eq!(
         atlas.scored(id.hook, "n2g", PREDICTION, Split::Test).unwrap().into_iter().collect::<Vec<_>>(),
         [2]
@@ -138,6 +149,14 @@ fn explanations_and_scores_are_kept() {
 
     // A new explanation takes the old one's scores with it.
     let atlas = Atlas::open_writable(directory.path()).unwrap();
+    expected.push(&[1.0]);
+    let longer = Simulation { distributions: Some(expected), ..simulation };
+    atlas.put_scores(&[], &[longer]).unwrap();
+    let error = atlas.simulations(id, "n2g").unwrap_err().to_string();
+    assert!(
+        error.contains("the distributions of a simulation of blocks.0.mlp.hook_post:2 in window 3"),
+        "{error}"
+    );
     atlas.put_explanations(&[explanation(id, "lookup", "dog")]).unwrap();
     assert!(atlas.scores(id).unwrap().iter().all(|score| score.explainer == "n2g"));
     assert!(atlas.put_scores(&[score(id, "unheard of", Some(1.0))], &[]).is_err());
@@ -182,13 +201,14 @@ fn lists_sort_by_the_score_of_one_explainer() {
     assert_eq!(atlas.best_texts(&[unit(0, 3), unit(0, 1)]).unwrap(), [None, Some("x".to_owned())]);
 }
 
-/// Atlases from before money and time were kept are read and written; neither is known of what was asked then.
+/// Atlases from before money, time and distributions were kept are read and written; none is known of what was asked then.
 #[test]
-fn an_atlas_without_money_and_time_is_completed() {
+fn an_atlas_without_the_added_columns_is_completed() {
     let directory = tempfile::tempdir().unwrap();
     write_synthetic(directory.path(), 1, 5).unwrap();
+    let id = unit(0, 2);
     let calls = |cost, seconds| Calls {
-        unit: unit(0, 2),
+        unit: id,
         explainer: "llm:pairs".to_owned(),
         scorer: None,
         requests: 3,
@@ -198,17 +218,49 @@ fn an_atlas_without_money_and_time_is_completed() {
         cost,
         seconds,
     };
-    Atlas::open_writable(directory.path()).unwrap().put_calls(&[calls(Some(7), Some(0.5))]).unwrap();
-    let path = directory.path().join("atlas.sqlite");
-    let drop = "ALTER TABLE calls DROP COLUMN cost; ALTER TABLE calls DROP COLUMN seconds";
-    rusqlite::Connection::open(&path).unwrap().execute_batch(drop).unwrap();
-    let atlas = Atlas::open(directory.path()).unwrap();
-    assert_eq!(atlas.calls(unit(0, 2)).unwrap(), [calls(None, None)]);
-    assert_eq!(atlas.call_totals(Split::Test).unwrap()[0].cost, None);
+    let mut expected = Distributions::new(9, [0.0, 1.0]);
+    expected.push(&[0.0, 1.0]);
+    let simulation = |distributions| Simulation {
+        unit: id,
+        explainer: "llm:pairs".to_owned(),
+        scorer: "simulation:grades@model".to_owned(),
+        window: 3,
+        activations: vec![1.0 / 9.0],
+        distributions,
+    };
     let atlas = Atlas::open_writable(directory.path()).unwrap();
+    atlas.put_explanations(&[explanation(id, "llm:pairs", "dogs")]).unwrap();
     atlas.put_calls(&[calls(Some(7), Some(0.5))]).unwrap();
-    let totals = atlas.call_totals(Split::Test).unwrap();
-    assert_eq!((totals[0].cost, totals[0].seconds_per_unit), (Some(7), Some(0.5)));
+    atlas.put_scores(&[], &[simulation(Some(expected.clone()))]).unwrap();
+    drop(atlas);
+    let path = directory.path().join("atlas.sqlite");
+    let old = |columns: &[&str]| {
+        let drop = |column: &&str| {
+            let (table, column) = column.split_once('.').unwrap();
+            rusqlite::Connection::open(&path)
+                .unwrap()
+                .execute_batch(&format!("ALTER TABLE {table} DROP COLUMN {column}"))
+                .unwrap();
+        };
+        columns.iter().for_each(drop);
+    };
+    // As they were at first, and as they were when there were money and time.
+    for columns in
+        [&["calls.cost", "calls.seconds", "simulations.distributions"][..], &["simulations.distributions"]]
+    {
+        old(columns);
+        let atlas = Atlas::open(directory.path()).unwrap();
+        let known = columns.len() == 1;
+        assert_eq!(atlas.calls(id).unwrap(), [calls(known.then_some(7), known.then_some(0.5))]);
+        assert_eq!(atlas.call_totals(Split::Test).unwrap()[0].cost, known.then_some(7));
+        assert_eq!(atlas.simulations(id, "llm:pairs").unwrap(), [simulation(None)]);
+        let atlas = Atlas::open_writable(directory.path()).unwrap();
+        atlas.put_calls(&[calls(Some(7), Some(0.5))]).unwrap();
+        atlas.put_scores(&[], &[simulation(Some(expected.clone()))]).unwrap();
+        let totals = atlas.call_totals(Split::Test).unwrap();
+        assert_eq!((totals[0].cost, totals[0].seconds_per_unit), (Some(7), Some(0.5)));
+        assert_eq!(atlas.simulations(id, "llm:pairs").unwrap(), [simulation(Some(expected.clone()))]);
+    }
 }
 
 /// An explanation may be scored by several; only those that predict activations make its headline.
@@ -245,6 +297,7 @@ fn scorers_are_kept_apart() {
         scorer: scorer.to_owned(),
         window: 3,
         activations: vec![value],
+        distributions: None,
     };
     let simulations = [predicted("simulation:grades@model", 1.0), predicted("simulation:json@model", 2.0)];
     atlas.put_scores(&scores, &simulations).unwrap();

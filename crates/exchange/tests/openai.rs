@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use glossator_atlas::testing::{explain_synthetic, write_synthetic};
+use glossator_atlas::testing::{explain_synthetic, explain_synthetic_in_words, write_synthetic};
 use glossator_atlas::{Atlas, Split};
 use glossator_exchange::{ExchangeError, openai};
 use glossator_model::checkpoint::Checkpoint;
@@ -96,6 +96,103 @@ fn scores_and_simulations_are_those_of_the_best_explanation() {
         }
     }
     assert!(seen > 0);
+}
+
+/// All simulations below a directory, by neuron and place.
+fn published_simulations(directory: &Path) -> Vec<openai::SequenceSimulation> {
+    let mut simulations = Vec::new();
+    for neuron in openai::Published::find(directory).unwrap() {
+        let Some(path) = neuron.explanations else { continue };
+        for explanation in openai::read_explanations(&path).unwrap().scored_explanations {
+            let scored = explanation.scored_simulation.scored_sequence_simulations;
+            simulations.extend(scored.into_iter().map(|scored| scored.simulation));
+        }
+    }
+    simulations
+}
+
+/// The published rules: per token the values that the simulator named and their probabilities, which sum to 1 and whose mean is the
+/// activation; on the scale from 0 to 10 inside. Nothing of this where the simulator gave one number a token.
+#[test]
+fn simulations_have_the_distributions_of_those_who_gave_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("first");
+    drop(explained(&path));
+    explain_synthetic_in_words(&path).unwrap();
+    let first = Atlas::open(&path).unwrap();
+    let published = directory.path().join("published");
+    openai::write(&first, &units(&first), &unconnected(), &published, &|| {}).unwrap();
+    let simulations = published_simulations(&published);
+    let (with, without): (Vec<_>, Vec<_>) =
+        simulations.iter().partition(|one| one.uncalibrated_simulation.is_some());
+    assert!(!with.is_empty() && !without.is_empty());
+    for one in without {
+        assert!(one.distribution_values.is_empty() && one.distribution_probabilities.is_empty());
+    }
+    for simulation in with {
+        let inside = simulation.uncalibrated_simulation.as_deref().unwrap();
+        assert_eq!(inside.tokens, simulation.tokens);
+        assert_eq!(inside.activation_scale, openai::ActivationScale::SimulatedNormalizedActivations);
+        assert_eq!(inside.distribution_probabilities, simulation.distribution_probabilities);
+        assert!(inside.uncalibrated_simulation.is_none());
+        assert!(inside.distribution_values.iter().flatten().all(|value| *value == 0.0 || *value == 10.0));
+        for one in [simulation, inside] {
+            assert_eq!(one.distribution_values.len(), one.tokens.len());
+            assert_eq!(one.distribution_values[0], [0.0; 0], "nothing is known of the first position");
+            let places = one.distribution_values.iter().zip(&one.distribution_probabilities).skip(1);
+            for ((values, probabilities), expected) in places.zip(&one.expected_activations[1..]) {
+                assert!(values.is_sorted() && values.len() == probabilities.len() && !values.is_empty());
+                assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+                let mean: f64 = values.iter().zip(probabilities).map(|(value, p)| value * p).sum();
+                assert!((mean - expected).abs() < 1e-3, "{mean} {expected}");
+            }
+        }
+    }
+
+    let imported = import(&published, &directory.path().join("second")).unwrap();
+    assert_eq!((imported.unmatched, imported.without_distributions), (0, 0));
+    let second = Atlas::open(directory.path().join("second")).unwrap();
+    let again = directory.path().join("again");
+    openai::write(&second, &units(&second), &unconnected(), &again, &|| {}).unwrap();
+    let given = |simulations: Vec<openai::SequenceSimulation>| {
+        let mut given: Vec<String> = simulations.iter().map(|one| format!("{one:?}")).collect();
+        given.sort();
+        given
+    };
+    assert_eq!(given(simulations), given(published_simulations(&again)));
+}
+
+#[test]
+fn what_is_wrong_with_distributions_is_said() {
+    let cases: [(&str, Change); 4] = [
+        ("has no valid distribution at position 3", |simulation| {
+            simulation["distribution_values"][3] = serde_json::json!([0.0]);
+        }),
+        ("has no valid distribution at position 3", |simulation| {
+            simulation["distribution_probabilities"][3] = serde_json::json!([1.5, -0.5]);
+        }),
+        ("a simulation of 8 tokens has 1 lists of values and 8 of probabilities", |simulation| {
+            simulation["distribution_values"] = serde_json::json!([[0.0, 10.0]]);
+        }),
+        ("a simulation has 8 tokens and 1 activations", |simulation| {
+            let inside = simulation.clone();
+            simulation["uncalibrated_simulation"] = inside;
+            simulation["uncalibrated_simulation"]["expected_activations"] = serde_json::json!([1.0]);
+        }),
+    ];
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../reference/simulation/published/explanations/1/0.jsonl");
+    for (expected, change) in cases {
+        let mut results: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&source).unwrap()).unwrap();
+        let scored = &mut results["scored_explanations"][0]["scored_simulation"];
+        change(&mut scored["scored_sequence_simulations"][0]["simulation"]);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("0.jsonl");
+        std::fs::write(&path, results.to_string()).unwrap();
+        let message = openai::read_explanations(&path).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
 }
 
 #[test]
@@ -272,7 +369,21 @@ fn what_the_published_package_writes_is_read() {
     let scored = &results.scored_explanations[0].scored_simulation;
     let score = atlas.scores(whole).unwrap().into_iter().find(|one| one.metric == "correlation").unwrap();
     assert_eq!(score.value, scored.ev_correlation_score);
-    assert_eq!(atlas.simulations(whole, &explanation.explainer).unwrap().len(), 4);
+    let simulations = atlas.simulations(whole, &explanation.explainer).unwrap();
+    assert_eq!((simulations.len(), imported.without_distributions), (4, 0));
+    for simulation in simulations {
+        let distributions = simulation.distributions.unwrap();
+        assert_eq!(
+            (distributions.len(), distributions.activation(10)),
+            (8, f64::from(record.statistics.max))
+        );
+        for (position, activation) in simulation.activations.iter().enumerate() {
+            let known: Vec<(u8, f64)> = distributions.at(position).collect();
+            let high = f64::from(*activation) / f64::from(record.statistics.max);
+            assert_eq!((known[0].0, known[1].0), (0, 10));
+            assert!((known[1].1 - high).abs() < 1e-4, "{known:?} {high}");
+        }
+    }
     let simulation = &scored.scored_sequence_simulations[0].simulation;
     assert_eq!(simulation.distribution_values[0], [0.0, 10.0]);
     assert_eq!(simulation.distribution_probabilities.len(), simulation.tokens.len());

@@ -177,6 +177,7 @@ impl<'a> Scorer<'a> {
                 scorer: PREDICTION.to_owned(),
                 window,
                 activations,
+                distributions: None,
             }));
             if let Some(other) = other
                 && let Some(predictor) = self.predictor(explainer, other)?

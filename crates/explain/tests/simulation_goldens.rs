@@ -2,7 +2,7 @@
 //! R² and absolute deviation under each calibration (`reference/simulation`).
 #![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use glossator_explain::score::{Calibration, Resampling, ScoredExcerpt, Scores, Stratum};
 use glossator_explain::simulate::Simulator;
@@ -47,9 +47,16 @@ fn expected_values_are_those_of_the_package() {
             Ok(Answer { tokens: vec![token], ..Answer::default() })
         };
         let outcomes: Vec<Outcome> = excerpt.top_logprobs.iter().map(outcome).collect();
-        let shares = Simulator::OneAtATime.read(offers, outcomes.len(), &outcomes).unwrap();
-        for (share, expected) in shares.iter().zip(&excerpt.expected) {
+        let predicted = Simulator::OneAtATime.read(offers, outcomes.len(), &outcomes).unwrap();
+        let distributions = predicted.distributions.unwrap();
+        for (place, (share, expected)) in predicted.shares.iter().zip(&excerpt.expected).enumerate() {
             assert!((10.0 * share - expected).abs() < 1e-4, "{} {expected}", 10.0 * share);
+            let mean: f64 = distributions.at(place).map(|(number, p)| f64::from(number) * p).sum();
+            assert!((mean - f64::from(*expected)).abs() < 1e-3, "{mean} {expected}");
+            // Theirs has the numbers that the model named, ours those of them that are not nearly impossible.
+            let named = excerpt.top_logprobs[place].keys().filter_map(|text| text.parse::<u8>().ok());
+            let named: BTreeSet<u8> = named.collect();
+            assert!(distributions.at(place).all(|(number, _)| named.contains(&number)));
         }
     }
 }

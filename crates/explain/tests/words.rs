@@ -231,6 +231,16 @@ fn a_unit_is_explained_and_simulated() {
     for simulation in &simulations {
         assert!(test.contains(&simulation.window) && simulation.activations.len() == 16);
         assert!(simulation.activations.iter().all(|value| *value == 0.0 || *value == maximum));
+        let Some(distributions) = &simulation.distributions else {
+            assert_eq!(simulation.scorer, Simulator::Json.scorer(MODEL), "a number has no distribution");
+            continue;
+        };
+        assert_eq!((&simulation.scorer, distributions.len()), (&Simulator::Grades.scorer(MODEL), 16));
+        for (position, activation) in simulation.activations.iter().enumerate() {
+            let expected = if *activation > 0.0 { 10 } else { 0 };
+            assert_eq!(distributions.at(position).collect::<Vec<_>>(), [(expected, 1.0)]);
+        }
+        assert_eq!(distributions.activation(10), f64::from(maximum));
     }
     assert_eq!(atlas.simulations(units[5], explainer).unwrap(), []);
 }

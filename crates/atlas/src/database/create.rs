@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
+use super::ledger::begin;
 use crate::error::{AtPath, AtlasError};
 use crate::files;
 use crate::manifest::{HookSummary, SCHEMA_VERSION};
@@ -31,7 +32,7 @@ CREATE TABLE scores (
     PRIMARY KEY (explanation, scorer, metric, sample, split)) STRICT, WITHOUT ROWID;
 CREATE TABLE simulations (
     explanation INTEGER NOT NULL REFERENCES explanations ON DELETE CASCADE,
-    scorer TEXT NOT NULL, window INTEGER NOT NULL, activations BLOB NOT NULL,
+    scorer TEXT NOT NULL, window INTEGER NOT NULL, activations BLOB NOT NULL, distributions BLOB,
     PRIMARY KEY (explanation, scorer, window)) STRICT, WITHOUT ROWID;
 CREATE TABLE calls (
     unit INTEGER NOT NULL REFERENCES units, explainer TEXT NOT NULL, scorer TEXT NOT NULL, split TEXT NOT NULL,
@@ -53,6 +54,10 @@ CREATE INDEX units_kurtosis ON units (kurtosis);
 CREATE INDEX units_explained ON units (id) WHERE explanation IS NOT NULL;
 CREATE INDEX explanations_score ON explanations (explainer, score, unit);
 ";
+
+/// Columns that atlases of this schema did not have at first: table, column, type.
+const ADDED: [[&str; 3]; 3] =
+    [["calls", "cost", "INTEGER"], ["calls", "seconds", "REAL"], ["simulations", "distributions", "BLOB"]];
 
 /// What the list knows of a unit.
 pub(crate) struct UnitEntry {
@@ -91,16 +96,30 @@ pub(crate) fn create(
     files::publish(&partial, path)
 }
 
-/// Whether `calls` has the columns for money and time, which atlases of this schema did not have at first.
+/// Whether all columns are there.
 pub(super) fn is_whole(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.prepare("SELECT 1 FROM pragma_table_info('calls') WHERE name = 'seconds'")?.exists([])
+    Ok(missing(connection)?.is_empty())
 }
 
-/// Adds them; neither is known of what was asked before.
-pub(super) fn complete(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(
-        "BEGIN IMMEDIATE; ALTER TABLE calls ADD COLUMN cost INTEGER; ALTER TABLE calls ADD COLUMN seconds REAL; COMMIT",
-    )
+/// Adds those that are not; nothing is known of what was stored before.
+pub(super) fn complete(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = begin(connection)?;
+    for [table, column, kind] in missing(&transaction)? {
+        transaction.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))?;
+    }
+    transaction.commit()
+}
+
+/// Those of the added columns that a database does not have.
+fn missing(connection: &Connection) -> rusqlite::Result<Vec<[&'static str; 3]>> {
+    let mut look = connection.prepare("SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2")?;
+    let mut missing = Vec::new();
+    for [table, column, kind] in ADDED {
+        if !look.exists([table, column])? {
+            missing.push([table, column, kind]);
+        }
+    }
+    Ok(missing)
 }
 
 fn insert_units(

@@ -9,12 +9,16 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehav
 
 use super::lookup::unit_row;
 use super::{Database, from_blob, natural, to_blob};
+use crate::distributions::Distributions;
 use crate::error::{AtPath, AtlasError};
 use crate::excerpt::Split;
 use crate::explanation::{Explanation, HEADLINE, PREDICTION, SIMULATION, Score, Simulation};
 
-/// Most bytes of simulated activations that are read for one window.
-const MAX_BLOB: i64 = 4 << 20;
+/// Most bytes of simulated activations that are read for one window, and of their distributions.
+const MAX_BLOBS: [i64; 2] = [4 << 20, 40 << 20];
+
+/// Scorer, window, the activations if they can be read, and the bytes of the distributions.
+type SimulationRow = (String, u32, Option<Vec<f32>>, Option<Vec<u8>>);
 
 impl Database {
     /// Stores explanations, replacing those of the same unit and explainer together with their scores.
@@ -127,20 +131,30 @@ impl Database {
         let Some(id) = unit_row(&connection, unit).at(&self.path)? else { return Ok(Vec::new()) };
         let mut statement = connection
             .prepare_cached(
-                "SELECT scorer, window, activations FROM simulations JOIN explanations ON id = explanation
-                 WHERE unit = ?1 AND explainer = ?2 AND length(activations) <= ?3 ORDER BY scorer, window",
+                "SELECT scorer, window, activations, distributions
+                 FROM simulations JOIN explanations ON id = explanation
+                 WHERE unit = ?1 AND explainer = ?2 AND length(activations) <= ?3
+                 AND coalesce(length(distributions), 0) <= ?4 ORDER BY scorer, window",
             )
             .at(&self.path)?;
-        let rows = statement.query_map(params![id, explainer, MAX_BLOB], |row| {
-            Ok((row.get(0)?, row.get(1)?, from_blob(row.get_ref(2)?.as_blob()?)))
+        let [activations, distributions] = MAX_BLOBS;
+        let rows = statement.query_map(params![id, explainer, activations, distributions], |row| {
+            Ok((row.get(0)?, row.get(1)?, from_blob(row.get_ref(2)?.as_blob()?), row.get(3)?))
         });
-        let rows: Vec<(String, u32, Option<Vec<f32>>)> = rows.and_then(Iterator::collect).at(&self.path)?;
+        let rows: Vec<SimulationRow> = rows.and_then(Iterator::collect).at(&self.path)?;
         rows.into_iter()
-            .map(|(scorer, window, activations)| {
-                let activations = activations.ok_or_else(|| {
-                    self.broken(format!("the simulation of {unit} in window {window} is cut"))
-                })?;
-                Ok(Simulation { unit, explainer: explainer.to_owned(), scorer, window, activations })
+            .map(|(scorer, window, activations, distributions)| {
+                let broken =
+                    |what| self.broken(format!("{what} of {unit} in window {window} cannot be read"));
+                let activations = activations.ok_or_else(|| broken("the simulation"))?;
+                let read = |bytes: Vec<u8>| {
+                    let read = Distributions::from_bytes(&bytes);
+                    let whole = read.filter(|read| read.len() == activations.len());
+                    whole.ok_or_else(|| broken("the distributions of a simulation"))
+                };
+                let distributions = distributions.map(read).transpose()?;
+                let explainer = explainer.to_owned();
+                Ok(Simulation { unit, explainer, scorer, window, activations, distributions })
             })
             .collect()
     }
@@ -252,8 +266,14 @@ fn put_simulation(
     explanation: i64,
     simulation: &Simulation,
 ) -> rusqlite::Result<()> {
-    connection.prepare_cached("INSERT OR REPLACE INTO simulations VALUES (?1, ?2, ?3, ?4)")?.execute(
-        params![explanation, simulation.scorer, simulation.window, to_blob(&simulation.activations)],
+    connection.prepare_cached("INSERT OR REPLACE INTO simulations VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(
+        params![
+            explanation,
+            simulation.scorer,
+            simulation.window,
+            to_blob(&simulation.activations),
+            simulation.distributions.as_ref().map(Distributions::to_bytes)
+        ],
     )?;
     Ok(())
 }

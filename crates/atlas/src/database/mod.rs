@@ -47,7 +47,7 @@ impl Database {
                 if version == SCHEMA_VERSION && !create::is_whole(&connection).at(path)? =>
             {
                 drop(connection);
-                create::complete(&connect(path, true).at(path)?.0).at(path)?;
+                create::complete(&mut connect(path, true).at(path)?.0).at(path)?;
                 connect(path, write)
             }
             connected => connected,

@@ -6,6 +6,7 @@ use glossator_model::UnitId;
 use serde_json::json;
 
 use super::{TEXTS, noise};
+use crate::distributions::Distributions;
 use crate::error::AtlasError;
 use crate::excerpt::{Excerpt, ExcerptKind, Split};
 use crate::explanation::{Explanation, PREDICTION, Score, Simulation};
@@ -73,7 +74,13 @@ pub fn explain_synthetic_in_words(directory: &Path) -> Result<(), AtlasError> {
             scores.extend(SCORED.map(|(metric, sample)| by(score(unit, explainer, metric, sample))));
             if scorer.starts_with("simulation:") {
                 let all = scored(&excerpts).map(|excerpt| simulation(unit, explainer, excerpt));
-                simulations.extend(all.map(|one| Simulation { scorer: scorer.to_owned(), ..one }));
+                let graded = scorer.contains("grades");
+                let by = |one: Simulation| Simulation {
+                    scorer: scorer.to_owned(),
+                    distributions: graded.then(|| distributions(&one.activations)),
+                    ..one
+                };
+                simulations.extend(all.map(by));
             }
         }
         let unit = UnitId { hook: hook.hook, index: 1 };
@@ -160,6 +167,18 @@ fn scored(excerpts: &[Excerpt]) -> impl Iterator<Item = &Excerpt> {
     })
 }
 
+/// Distributions on a scale up to the activation 10 with these means; nothing is known at the first position.
+fn distributions(activations: &[f32]) -> Distributions {
+    let mut distributions = Distributions::new(10, [0.0, 10.0]);
+    for (position, activation) in activations.iter().enumerate() {
+        let high = f64::from(*activation) / 10.0;
+        let mut weights = [0.0; 11];
+        (weights[0], weights[10]) = (1.0 - high, high);
+        distributions.push(if position == 0 { &[] } else { &weights });
+    }
+    distributions
+}
+
 fn simulation(unit: UnitId, explainer: &str, excerpt: &Excerpt) -> Simulation {
     let high = if explainer == "n2g" { 4.5 } else { 5.0 };
     let predict = |&token: &u32| if token == preferred(unit) { high } else { 0.0 };
@@ -169,5 +188,6 @@ fn simulation(unit: UnitId, explainer: &str, excerpt: &Excerpt) -> Simulation {
         scorer: PREDICTION.to_owned(),
         window: excerpt.window,
         activations: excerpt.tokens.iter().map(predict).collect(),
+        distributions: None,
     }
 }

@@ -14,6 +14,7 @@ use glossator_atlas::{
 use glossator_model::{HookPoint, UnitId};
 use serde::Serialize;
 
+use super::distributions;
 use super::objects::{
     ActivationRecord, ActivationScale, NeuronRecord, ScoredExplanation, SequenceSimulation,
 };
@@ -49,6 +50,8 @@ pub struct Imported {
     pub explanations: u64,
     /// Scored sequences that are none of their neuron's excerpts: their simulations are left out.
     pub unmatched: u64,
+    /// Simulations whose distributions are on no scale that an atlas keeps: these are left out.
+    pub without_distributions: u64,
 }
 
 /// Numbers for texts and for sequences, in order of appearance.
@@ -185,13 +188,15 @@ fn put_explanations(
                 continue;
             };
             split = excerpt.split;
-            let activations = predicted(&sequence.simulation, maximum);
+            let distributions = distributions::read(&sequence.simulation, maximum);
+            imported.without_distributions += u64::from(distributions.is_err());
             simulations.push(Simulation {
                 unit,
                 explainer: explainer.clone(),
                 scorer: SIMULATOR.to_owned(),
                 window: excerpt.window,
-                activations,
+                activations: predicted(&sequence.simulation, maximum),
+                distributions: distributions.unwrap_or_default(),
             });
         }
         let published = &scored.scored_simulation;

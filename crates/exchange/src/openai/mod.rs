@@ -10,6 +10,7 @@
 //! Where units of several kinds are exported, each kind has a directory of its own with these in it.
 
 mod connections;
+mod distributions;
 mod import;
 mod objects;
 mod read;

@@ -92,9 +92,27 @@ pub fn read_explanations(path: &Path) -> Result<NeuronSimulationResults, Exchang
 
 fn check_simulation(path: &Path, simulation: &SequenceSimulation) -> Result<(), ExchangeError> {
     let (tokens, activations) = (simulation.tokens.len(), simulation.expected_activations.len());
-    if tokens == activations {
-        return Ok(());
+    if tokens != activations {
+        let message = format!("a simulation has {tokens} tokens and {activations} activations");
+        return Err(ExchangeError::invalid(path, message));
     }
-    let message = format!("a simulation has {tokens} tokens and {activations} activations");
-    Err(ExchangeError::invalid(path, message))
+    let (values, probabilities) = (&simulation.distribution_values, &simulation.distribution_probabilities);
+    // None at all where the simulator gave none.
+    let as_many = values.len() == probabilities.len() && [0, tokens].contains(&values.len());
+    if !as_many {
+        let message = format!(
+            "a simulation of {tokens} tokens has {} lists of values and {} of probabilities",
+            values.len(),
+            probabilities.len()
+        );
+        return Err(ExchangeError::invalid(path, message));
+    }
+    for (position, (values, probabilities)) in values.iter().zip(probabilities).enumerate() {
+        let valid = |probability: &f64| probability.is_finite() && *probability >= 0.0;
+        if values.len() != probabilities.len() || !probabilities.iter().all(valid) {
+            let message = format!("a simulation has no valid distribution at position {position}");
+            return Err(ExchangeError::invalid(path, message));
+        }
+    }
+    simulation.uncalibrated_simulation.as_deref().map_or(Ok(()), |inside| check_simulation(path, inside))
 }

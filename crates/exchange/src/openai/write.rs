@@ -15,6 +15,7 @@ use glossator_explain::score::{Resampling, ScoredExcerpt, Scores, Stratum};
 use glossator_model::UnitId;
 
 use super::connections::Connections;
+use super::distributions;
 use super::objects::{
     ActivationRecord, ActivationScale, NeuronId, NeuronRecord, NeuronSimulationResults, ScoredExplanation,
     ScoredSequenceSimulation, ScoredSimulation, SequenceSimulation, TokenLookupTableSummaryOfNeuron,
@@ -202,21 +203,36 @@ fn scored_sequence(
     simulations: &[&Simulation],
 ) -> Option<ScoredSequenceSimulation> {
     let simulation = simulations.iter().find(|simulation| simulation.window == excerpt.window)?;
-    let tokens = excerpt.tokens.len();
     Some(ScoredSequenceSimulation {
-        simulation: SequenceSimulation {
-            tokens: texts(atlas, excerpt),
-            expected_activations: simulation.activations.iter().map(|value| f64::from(*value)).collect(),
-            activation_scale: ActivationScale::NeuronActivations,
-            distribution_values: vec![Vec::new(); tokens],
-            distribution_probabilities: vec![Vec::new(); tokens],
-            uncalibrated_simulation: None,
-        },
+        simulation: sequence_simulation(texts(atlas, excerpt), simulation),
         true_activations: excerpt.activations.iter().map(|value| f64::from(*value)).collect(),
         ev_correlation_score: correlation(&excerpt.activations, &simulation.activations),
         rsquared_score: None,
         absolute_dev_explained_score: None,
     })
+}
+
+/// A simulation in the unit's scale; where a model gave distributions, with them, and as the model gave it inside.
+fn sequence_simulation(tokens: Vec<String>, simulation: &Simulation) -> SequenceSimulation {
+    let distributions = simulation.distributions.as_ref();
+    let probabilities = distributions.map_or_else(Vec::new, distributions::probabilities);
+    let uncalibrated = distributions.map(|given| SequenceSimulation {
+        tokens: tokens.clone(),
+        expected_activations: distributions::means(given),
+        activation_scale: ActivationScale::SimulatedNormalizedActivations,
+        distribution_values: distributions::values(given, |number| distributions::normalised(given, number)),
+        distribution_probabilities: probabilities.clone(),
+        uncalibrated_simulation: None,
+    });
+    SequenceSimulation {
+        tokens,
+        expected_activations: simulation.activations.iter().map(|value| f64::from(*value)).collect(),
+        activation_scale: ActivationScale::NeuronActivations,
+        distribution_values: distributions
+            .map_or_else(Vec::new, |given| distributions::values(given, |number| given.activation(number))),
+        distribution_probabilities: probabilities,
+        uncalibrated_simulation: uncalibrated.map(Box::new),
+    }
 }
 
 /// The correlation on one sequence; `None` where either side is constant.

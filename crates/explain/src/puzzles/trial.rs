@@ -167,7 +167,8 @@ impl<'a> Trial<'a> {
         for text in &self.puzzle.scored {
             let (own, after) = rest.split_at(simulator.calls(text.tokens.len()).min(rest.len()));
             rest = after;
-            predictions.push(simulator.read(capabilities, text.tokens.len(), own).ok());
+            predictions
+                .push(simulator.read(capabilities, text.tokens.len(), own).ok().map(|read| read.shares));
         }
         let failed = predictions.iter().filter(|prediction| prediction.is_none()).count();
         let Some(predictions) = predictions.into_iter().collect::<Option<Vec<Vec<f32>>>>() else {

@@ -7,7 +7,7 @@
 use glossator_llm::{Failure, Grading, Outcome, Piece, Request, Want};
 use serde_json::{Value, json};
 
-use super::{Scale, malformed, only};
+use super::{Predicted, Scale, malformed, only};
 use crate::prompts::{Example, PromptError, Prompts, described, visible};
 
 /// What stands where an activation is not shown.
@@ -52,16 +52,11 @@ fn shown(number: usize, example: &Example, scale: Scale) -> Value {
 }
 
 /// The predicted shares of the maximum.
-pub(super) fn read(scale: Scale, tokens: usize, outcomes: &[Outcome]) -> Result<Vec<f32>, Failure> {
+pub(super) fn read(scale: Scale, tokens: usize, outcomes: &[Outcome]) -> Result<Predicted, Failure> {
     let answer = only(outcomes)?;
     if answer.grades.len() != tokens {
         let message = format!("{} grades for {tokens} tokens", answer.grades.len());
         return Err(malformed(message, answer.usage));
     }
-    let shares = answer.grades.iter().enumerate().map(|(token, distribution)| {
-        let share = scale.expected_share(distribution);
-        share
-            .ok_or_else(|| malformed(format!("no number has any probability at token {token}"), answer.usage))
-    });
-    shares.collect()
+    scale.predicted(&answer.grades, answer.usage)
 }

@@ -11,7 +11,7 @@ use glossator_llm::{Failure, FailureKind, Finish, Generation, Outcome, Request, 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Value, json};
 
-use super::{malformed, only};
+use super::{Predicted, malformed, only};
 use crate::prompts::{Example, PromptError, Prompts, described, visible};
 
 /// The largest activation.
@@ -88,7 +88,7 @@ impl<'de> Deserialize<'de> for Numbers {
 }
 
 /// The predicted shares of the maximum.
-pub(super) fn read(tokens: usize, outcomes: &[Outcome]) -> Result<Vec<f32>, Failure> {
+pub(super) fn read(tokens: usize, outcomes: &[Outcome]) -> Result<Predicted, Failure> {
     let answer = only(outcomes)?;
     if answer.finish == Finish::Length {
         let message = "the answer is cut off".to_owned();
@@ -108,7 +108,8 @@ pub(super) fn read(tokens: usize, outcomes: &[Outcome]) -> Result<Vec<f32>, Fail
         }
         Ok(number / MOST)
     };
-    (0..tokens).map(share).collect()
+    let shares: Result<Vec<f32>, Failure> = (0..tokens).map(share).collect();
+    Ok(Predicted { shares: shares?, distributions: None })
 }
 
 /// The text without the ``` fence that many models put around JSON.

@@ -18,6 +18,7 @@ mod scale;
 use std::fmt;
 use std::str::FromStr;
 
+use glossator_atlas::Distributions;
 use glossator_llm::{Capabilities, Client, Failure, FailureKind, Outcome, Request, Usage};
 
 pub use scale::Scale;
@@ -25,6 +26,24 @@ pub(crate) use scale::discretised;
 
 use crate::ExplainError;
 use crate::prompts::{PromptError, Prompts};
+
+/// What is predicted for a text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predicted {
+    /// `[token]` the expected activation as a share of the unit's maximum.
+    pub shares: Vec<f32>,
+    /// `[token]` the distributions that it is expected from, over numbers that stand for shares; `None` where the model wrote a
+    /// single number for each.
+    pub distributions: Option<Distributions>,
+}
+
+impl Predicted {
+    /// The same after `ignored` positions of which nothing is asked: 0 is predicted there.
+    pub(crate) fn after(self, ignored: usize) -> Self {
+        let shares = std::iter::repeat_n(0.0, ignored).chain(self.shares).collect();
+        Self { shares, distributions: self.distributions.map(|one| one.after(ignored)) }
+    }
+}
 
 /// Who predicts activations from words, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,7 +114,7 @@ impl Simulator {
         if self == Self::OneAtATime { tokens } else { 1 }
     }
 
-    /// The predicted share of the unit's maximum at each of a text's `tokens` tokens.
+    /// What is predicted at each of a text's `tokens` tokens.
     ///
     /// # Errors
     /// The first failure among the outcomes, or what is wrong with an answer.
@@ -104,7 +123,7 @@ impl Simulator {
         capabilities: Capabilities,
         tokens: usize,
         outcomes: &[Outcome],
-    ) -> Result<Vec<f32>, Failure> {
+    ) -> Result<Predicted, Failure> {
         match self {
             Self::Grades => grades::read(Scale::of(capabilities), tokens, outcomes),
             Self::OneAtATime => one_at_a_time::read(capabilities, outcomes),

@@ -6,7 +6,7 @@ use glossator_llm::{
 };
 use serde_json::{Value, json};
 
-use super::{Scale, malformed};
+use super::{Predicted, Scale, malformed};
 use crate::prompts::{Example, ExampleExcerpt, PromptError, Prompts, described, visible};
 
 /// Alternatives that are looked at where a model gives log-probabilities of what it writes.
@@ -64,21 +64,19 @@ fn exchanges(example: &Example, scale: Scale) -> Vec<Value> {
 }
 
 /// The predicted shares of the maximum, one from each outcome.
-pub(super) fn read(capabilities: Capabilities, outcomes: &[Outcome]) -> Result<Vec<f32>, Failure> {
+pub(super) fn read(capabilities: Capabilities, outcomes: &[Outcome]) -> Result<Predicted, Failure> {
     let scale = Scale::of(capabilities);
-    let share = |(token, outcome): (usize, &Outcome)| {
+    let distribution = |(token, outcome): (usize, &Outcome)| {
         let answer = outcome.as_ref().map_err(Clone::clone)?;
-        let distribution = match answer.grades.as_slice() {
-            [grades] => grades.clone(),
-            [] => written(scale, answer.tokens.first().map_or(&[], |token| &token.alternatives)),
-            _ => return Err(malformed(format!("several grades for token {token}"), answer.usage)),
-        };
-        let share = scale.expected_share(&distribution);
-        share.ok_or_else(|| {
-            malformed(format!("no number has any probability at token {token}"), Usage::default())
-        })
+        match answer.grades.as_slice() {
+            [grades] => Ok(grades.clone()),
+            [] => Ok(written(scale, answer.tokens.first().map_or(&[], |token| &token.alternatives))),
+            _ => Err(malformed(format!("several grades for token {token}"), answer.usage)),
+        }
     };
-    outcomes.iter().enumerate().map(share).collect()
+    let distributions: Result<Vec<Distribution>, Failure> =
+        outcomes.iter().enumerate().map(distribution).collect();
+    scale.predicted(&distributions?, Usage::default())
 }
 
 /// The probabilities of the numbers among the likeliest tokens.

@@ -1,7 +1,10 @@
 //! The scale on which activations are predicted: the whole numbers from 0 to 10, as published, or to 9 for models that
 //! write "10" as two digits, where the probability of "1" would be that of two numbers.
 
-use glossator_llm::{Capabilities, Distribution};
+use glossator_atlas::Distributions;
+use glossator_llm::{Capabilities, Distribution, Failure, Usage};
+
+use super::{Predicted, malformed};
 
 /// The numbers from 0 to a largest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,24 @@ impl Scale {
             return None;
         }
         Some(distribution.expectation(&numbers)? / f32::from(self.0))
+    }
+
+    /// What is predicted by the distributions at each token of a text.
+    pub(super) fn predicted(
+        self,
+        distributions: &[Distribution],
+        usage: Usage,
+    ) -> Result<Predicted, Failure> {
+        let mut kept = Distributions::new(self.0, [0.0, 1.0]);
+        let share = |(token, distribution): (usize, &Distribution)| {
+            let nothing = || malformed(format!("no number has any probability at token {token}"), usage);
+            let share = self.expected_share(distribution).ok_or_else(nothing)?;
+            let weights: Vec<f64> = distribution.0.iter().map(|weight| f64::from(*weight)).collect();
+            kept.push(&weights);
+            Ok(share)
+        };
+        let shares: Result<Vec<f32>, Failure> = distributions.iter().enumerate().map(share).collect();
+        Ok(Predicted { shares: shares?, distributions: Some(kept) })
     }
 }
 

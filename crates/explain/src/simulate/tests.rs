@@ -38,7 +38,14 @@ fn all_at_once_expects_the_mean_number() {
     six[6] = 0.5;
     let outcome = grades(&[&tie, &six]);
     let read = |outcome: Outcome, tokens| Simulator::Grades.read(GRADES, tokens, &[outcome]);
-    assert_eq!(read(outcome.clone(), 2).unwrap(), [0.5, 0.6]);
+    let predicted = read(outcome.clone(), 2).unwrap();
+    assert_eq!(predicted.shares, [0.5, 0.6]);
+    let after = predicted.clone().after(1);
+    assert_eq!((after.shares, after.distributions.unwrap().len()), (vec![0.0, 0.5, 0.6], 3));
+    let kept = predicted.distributions.unwrap();
+    assert_eq!((kept.most(), kept.len(), kept.activation(5)), (10, 2, 0.5));
+    assert_eq!(kept.at(0).map(|(number, _)| number).collect::<Vec<u8>>(), [0, 10]);
+    assert_eq!(kept.at(1).collect::<Vec<_>>(), [(6, 1.0)]);
     assert_eq!(read(outcome, 3).unwrap_err().kind, FailureKind::Malformed, "a grade is missing");
     let nothing = grades(&[&six, &[0.0; 11]]);
     assert_eq!(read(nothing, 2).unwrap_err().kind, FailureKind::Malformed, "not zero");
@@ -46,7 +53,7 @@ fn all_at_once_expects_the_mean_number() {
     let digits = Capabilities { number_ten: false, ..GRADES };
     let mut nine = [0.0; 10];
     nine[9] = 0.5;
-    assert_eq!(Simulator::Grades.read(digits, 1, &[grades(&[&nine])]).unwrap(), [1.0]);
+    assert_eq!(Simulator::Grades.read(digits, 1, &[grades(&[&nine])]).unwrap().shares, [1.0]);
     assert!(Simulator::Grades.remark(digits).unwrap().contains("0 to 9"));
     assert_eq!(Simulator::Grades.remark(GRADES), None);
     let refused = Failure { kind: FailureKind::Refused, message: String::new(), usage: Usage::default() };
@@ -104,6 +111,11 @@ fn one_at_a_time_reads_grades_or_log_probabilities() {
     let token = TokenLogprob { text: "10".to_owned(), logprob: 0.0, alternatives };
     let written = Ok(Answer { tokens: vec![token], ..Answer::default() });
     let predicted = read(&[grades(&[&five]), written]).unwrap();
+    let kept = predicted.distributions.unwrap();
+    assert_eq!(kept.at(0).collect::<Vec<_>>(), [(5, 1.0)]);
+    let halves: Vec<(u8, f64)> = kept.at(1).collect();
+    assert!(halves.len() == 2 && halves.iter().all(|(_, half)| (half - 0.5).abs() < 1e-4), "{halves:?}");
+    let predicted = predicted.shares;
     assert!((predicted[0] - 0.5).abs() < 1e-6 && (predicted[1] - 0.5).abs() < 1e-6, "{predicted:?}");
     assert!(read(&[text("10")]).is_err(), "what is written alone has no distribution");
     let requests = ask(Simulator::OneAtATime, Capabilities { grades: false, ..GRADES }, &["a"]);
@@ -116,8 +128,10 @@ fn one_at_a_time_reads_grades_or_log_probabilities() {
 fn json_answers_are_whole_or_failures() {
     let read = |answer: &str| Simulator::Json.read(GRADES, 3, &[text(answer)]);
     let expected = [0.0, 1.0, 0.25];
-    assert_eq!(read(r#"{"0": 0, "1": 10, "2": 2.5}"#).unwrap(), expected);
-    assert_eq!(read("```json\n{\"2\": 2.5, \"0\": 0, \"1\": 10}\n```").unwrap(), expected);
+    for right in [r#"{"0": 0, "1": 10, "2": 2.5}"#, "```json\n{\"2\": 2.5, \"0\": 0, \"1\": 10}\n```"] {
+        let predicted = read(right).unwrap();
+        assert_eq!((predicted.shares.as_slice(), predicted.distributions), (&expected[..], None));
+    }
     for wrong in [
         "",
         "I cannot do that.",

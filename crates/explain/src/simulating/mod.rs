@@ -165,7 +165,7 @@ impl Simulating<'_> {
         for text in &task.texts {
             let Some(of_text) = simulated.next() else { break };
             let asked = text.sample(&task.sample);
-            let (sample, activations) = task.answered(asked, of_text);
+            let answered = task.answered(asked, of_text);
             let scorer = match text.part {
                 Part::Baseline(which) => format!("{}{}", which.prefix(), self.scorer()),
                 Part::Explanation | Part::Sense(..) => self.scorer(),
@@ -177,8 +177,8 @@ impl Simulating<'_> {
                 }
                 _ => None,
             };
-            let mut rows = task.rows(scored, &sample, &activations, calibrating, resampling);
-            remark(asked, &sample, noted.as_deref(), &mut rows);
+            let mut rows = task.rows(scored, &answered, calibrating.as_ref(), resampling);
+            remark(asked, &answered.sample, noted.as_deref(), &mut rows);
             if let Part::Baseline(which) = text.part {
                 which.name_on(&mut rows);
             }
@@ -188,14 +188,7 @@ impl Simulating<'_> {
             }
             scores.extend(rows);
             if matches!(text.part, Part::Explanation) {
-                let windows = sample.excerpts.iter().map(|(_, excerpt)| excerpt.window);
-                simulations.extend(windows.zip(activations).map(|(window, activations)| Simulation {
-                    unit: task.unit,
-                    explainer: explainer.to_owned(),
-                    scorer: scorer.clone(),
-                    window,
-                    activations,
-                }));
+                simulations.extend(answered.simulations(scored));
             }
         }
         (scores, simulations)

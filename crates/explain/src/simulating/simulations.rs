@@ -7,7 +7,7 @@ use crate::ExplainError;
 use crate::prompts::Prompts;
 use crate::sample::Sample;
 use crate::score::{Resampling, Scores};
-use crate::simulate::Simulator;
+use crate::simulate::{Predicted, Simulator};
 use crate::tally::{self, Tally};
 
 /// Sees the running totals after every outcome, for progress bars.
@@ -23,9 +23,8 @@ pub struct Simulations<'a> {
 
 /// The predictions for a sample.
 pub struct Simulated {
-    /// For each excerpt the predicted share of the maximum at each position, or nothing where there is no answer that can
-    /// be used.
-    pub shares: Vec<Option<Vec<f32>>>,
+    /// For each excerpt what is predicted at each position, or nothing where there is no answer that can be used.
+    pub predicted: Vec<Option<Predicted>>,
     /// What it cost.
     pub tally: Tally,
 }
@@ -62,7 +61,7 @@ impl<'a> Simulations<'a> {
         let outcomes = self.client.ask_with(&requests, self.watch)?;
         let mut rest = outcomes.as_slice();
         let read = |(_, sample): &(&str, &Sample)| {
-            let mut simulated = Simulated { shares: Vec::new(), tally: Tally::default() };
+            let mut simulated = Simulated { predicted: Vec::new(), tally: Tally::default() };
             for (_, excerpt) in &sample.excerpts {
                 let tokens = excerpt.tokens.len() - sample.ignored;
                 let (these, after) = rest.split_at(self.simulator.calls(tokens));
@@ -87,13 +86,13 @@ impl Simulated {
         {
             *self.tally.failures.entry(tally::name(failure.kind)).or_default() += 1;
         }
-        let whole = |shares: Vec<f32>| std::iter::repeat_n(0.0, ignored).chain(shares).collect();
-        self.shares.push(read.ok().map(whole));
+        self.predicted.push(read.ok().map(|predicted| predicted.after(ignored)));
     }
 
     /// The correlation over all excerpts that were answered, where it is defined.
     pub fn correlation(&self, sample: &Sample) -> Option<f64> {
-        let (sample, shares) = sample.clone().answered(self.shares.clone());
+        let shares = self.predicted.iter().map(|one| one.as_ref().map(|one| one.shares.clone())).collect();
+        let (sample, shares) = sample.clone().answered(shares);
         let scores = Scores::of(&sample.pair(&shares), None, 0.0, &Resampling::new(0, 0, 0));
         scores.top_and_random.correlation.value
     }

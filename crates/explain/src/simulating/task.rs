@@ -1,6 +1,6 @@
 //! What is simulated of a unit, and the scores that come of it.
 
-use glossator_atlas::{HEADLINE, Score};
+use glossator_atlas::{Distributions, Excerpt, HEADLINE, Score, Simulation};
 use glossator_model::UnitId;
 
 use super::Simulated;
@@ -17,6 +17,29 @@ pub(super) struct Task {
     pub(super) calibrating: Option<Sample>,
     /// The explanation, the baselines, and its senses.
     pub(super) texts: Vec<Text>,
+}
+
+/// The excerpts of a sample that were answered, with what is predicted for each.
+pub(super) struct Answered {
+    pub(super) sample: Sample,
+    pub(super) activations: Vec<Vec<f32>>,
+    pub(super) distributions: Vec<Option<Distributions>>,
+}
+
+impl Answered {
+    /// What is stored of it.
+    pub(super) fn simulations(self, scored: Scored<'_>) -> impl Iterator<Item = Simulation> {
+        let predicted = self.activations.into_iter().zip(self.distributions);
+        let simulation = move |((_, excerpt), (activations, distributions)): ((_, Excerpt), _)| Simulation {
+            unit: scored.unit,
+            explainer: scored.explainer.to_owned(),
+            scorer: scored.scorer.to_owned(),
+            window: excerpt.window,
+            activations,
+            distributions,
+        };
+        self.sample.excerpts.into_iter().zip(predicted).map(simulation)
+    }
 }
 
 /// A text that is simulated.
@@ -90,29 +113,32 @@ impl Task {
     }
 
     /// The excerpts with a prediction, and the predictions in the unit's scale.
-    pub(super) fn answered(&self, sample: &Sample, simulated: Simulated) -> (Sample, Vec<Vec<f32>>) {
-        let (sample, mut shares) = sample.clone().answered(simulated.shares);
-        for share in shares.iter_mut().flatten() {
-            *share *= self.maximum.max(0.0);
+    pub(super) fn answered(&self, sample: &Sample, simulated: Simulated) -> Answered {
+        let (sample, predicted) = sample.clone().answered(simulated.predicted);
+        let maximum = self.maximum.max(0.0);
+        let (mut activations, mut distributions) = (Vec::new(), Vec::new());
+        for one in predicted {
+            activations.push(one.shares.into_iter().map(|share| share * maximum).collect());
+            distributions.push(one.distributions.map(|one| one.between([0.0, maximum])));
         }
-        (sample, shares)
+        Answered { sample, activations, distributions }
     }
 
     pub(super) fn rows(
         &self,
         scored: Scored<'_>,
-        sample: &Sample,
-        activations: &[Vec<f32>],
-        calibrating: Option<(Sample, Vec<Vec<f32>>)>,
+        answered: &Answered,
+        calibrating: Option<&Answered>,
         resampling: &Resampling,
     ) -> Vec<Score> {
-        let pairs = sample.pair(activations);
+        let sample = &answered.sample;
+        let pairs = sample.pair(&answered.activations);
         let of = |calibration: &Calibration| Scores::of(&pairs, Some(calibration), self.maximum, resampling);
         let plain = of(&Calibration::None);
         let mut rows = rows::uncalibrated_rows(scored, sample, &plain);
         rows.extend(rows::calibrated_rows(scored, sample, &plain, true, "_uncalibrated"));
-        if let Some((calibrating, predicted)) = calibrating {
-            let pairs = calibrating.pair(&predicted);
+        if let Some(calibrating) = calibrating {
+            let pairs = calibrating.sample.pair(&calibrating.activations);
             for (calibration, suffix) in
                 [(Calibration::linear(&pairs), ""), (Calibration::percentile(&pairs), "_percentile")]
             {
@@ -130,6 +156,8 @@ mod tests {
     use glossator_model::HookPoint;
 
     use super::*;
+    use crate::simulate::Predicted;
+    use crate::tally::Tally;
 
     fn sample(split: Split) -> Sample {
         let excerpt = |(kind, stratum, max): (ExcerptKind, Stratum, f32)| {
@@ -156,13 +184,18 @@ mod tests {
         let (sample, calibrating) = (sample(Split::Test), sample(Split::Calibration));
         let unit = UnitId::new(HookPoint::mlp_post(0), 0);
         let task = Task { unit, maximum: 4.0, sample: sample.clone(), calibrating: None, texts: Vec::new() };
-        let predicted = vec![vec![0.0, 3.0, 2.0], vec![0.0, 1.0, 0.0]];
-        let (calibrating, of_calibrating) =
-            calibrating.answered(vec![answered.then(|| predicted[0].clone()), None]);
+        let predicted = |activations: &[f32]| Predicted {
+            shares: activations.iter().map(|activation| activation / 4.0).collect(),
+            distributions: None,
+        };
+        let simulated = |predicted| Simulated { predicted, tally: Tally::default() };
+        let [first, second] = [predicted(&[0.0, 3.0, 2.0]), predicted(&[0.0, 1.0, 0.0])];
+        let calibrating = task.answered(&calibrating, simulated(vec![answered.then(|| first.clone()), None]));
+        let answered = task.answered(&sample, simulated(vec![Some(first), Some(second)]));
         let scored =
             Scored { unit, explainer: "llm:max-act@m", scorer: "simulation:json@m", split: Split::Test };
         let resampling = Resampling::new(10, 5, 0);
-        task.rows(scored, &sample, &predicted, Some((calibrating, of_calibrating)), &resampling)
+        task.rows(scored, &answered, Some(&calibrating), &resampling)
     }
 
     #[test]

@@ -75,6 +75,12 @@ impl Import {
                 imported.unmatched
             ));
         }
+        if imported.without_distributions > 0 {
+            output::note(&format!(
+                "{} simulations have distributions that are on no scale from 0 to 10: these are left out",
+                imported.without_distributions
+            ));
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
