@@ -71,7 +71,8 @@ def answers(glossator: str, endpoint: list[str], directory: str) -> None:
         print(f"        {finding['what']}: {finding['offered']} ({finding['why']})")
     offered = probe["capabilities"]
     check("the probe finds log-probabilities", offered["logprobs"])
-    check("the probe finds grades by echo", offered["grades"] and probe["dialect"]["grades"] == "echo")
+    # What it lists with an echoed token is what may follow it, which must not be taken for what may stand in its place.
+    check("the probe does not take its echo for grades", not offered["grades"])
     # The published `json_schema` is an error here.
     check("and schemas beside json_object", offered["json_schema"] and probe["dialect"]["schema"] == "json_object")
 
@@ -97,12 +98,13 @@ def explanations(glossator: str, endpoint: list[str], atlas: str, units: str) ->
         print(f"        {one['unit']}: {one['text']}")
     check("units are explained", len(words) > 0 and all(one["text"] for one in words))
     score = [glossator, "score", *chosen, "--explainer", "llm", "--llm", "http", *endpoint, "--json"]
-    for simulator in ["grades", "json", "one-at-a-time"]:
+    for simulator in ["json", "one-at-a-time"]:
         # One request a token: an excerpt of one unit is enough of it.
         only = ["--uncalibrated", *(["--limit", "1"] if simulator == "one-at-a-time" else [])]
         lines = json.loads(run(*score, *only, "--simulator", simulator))
         print(f"        {lines[-1]}")
-        check(f"they are simulated by {simulator}", lines[-1]["units"] == (1 if "--limit" in only else len(words)))
+        expected = 1 if "--limit" in only else len(words)
+        check(f"they are simulated by {simulator}", (lines[-1]["units"], lines[-1]["undefined"]) == (expected, 0))
     lines = json.loads(run(*score, "--scorer", "detection", "--limit", "1"))
     for line in lines:
         print(f"        {line['scorer']} {line['metric']}: {line['mean']}")

@@ -73,6 +73,25 @@ fn what_is_not_shown_is_not_offered_and_each_finding_says_why() {
     assert!(grades.why.contains("404"), "{}", grades.why);
 }
 
+/// As llama-cpp-python does it: a token is listed with what may follow it, among which digits are only just possible.
+#[test]
+fn echoes_that_are_about_the_next_token_are_not_offered() {
+    let server = Server::new(|call, _| {
+        if call.body["echo"] != json!(true) {
+            return capable(call);
+        }
+        let before = call.body["prompt"].as_str().unwrap().strip_suffix('2').unwrap();
+        let tops = json!([null, { ",": -0.2, "3": -1.9 }, { "three": -0.1 }]);
+        let logprobs = json!({ "tokens": [before, "2", ","], "top_logprobs": tops });
+        let choice = json!({ "text": "", "finish_reason": "length", "logprobs": logprobs });
+        Reply::Status(200, json!({ "choices": [choice] }))
+    });
+    let probe = probe(&endpoint(&server)).unwrap();
+    assert!(!probe.capabilities.grades && probe.dialect.grades.is_none());
+    let grades = probe.findings.iter().find(|finding| finding.what == "grades").unwrap();
+    assert!(grades.why.contains("0.15"), "{}", grades.why);
+}
+
 /// As llama-cpp-python does it: the published way is an error, its own is followed.
 #[test]
 fn a_schema_beside_json_object_is_found() {
