@@ -102,20 +102,22 @@ fn revise_by(
     let prompts = Prompts::builtin().unwrap();
     let revising = Revising {
         atlas: &atlas,
-        model: &model,
         client: &client,
         prompts: &prompts,
         simulator: Simulator::Grades,
         rounds: 2,
         feedback,
+        watch: &|_| {},
     };
-    let log = revising.unit(unit, EXPLAINER).unwrap().unwrap();
-    assert!(
-        revising.unit(UnitId { index: 4, ..unit }, EXPLAINER).unwrap().is_none(),
-        "there is nothing to revise"
-    );
+    // The next unit has no explanation, so that there is nothing to revise.
+    let units = [unit, UnitId { index: 4, ..unit }];
+    let (estimated, of) = revising.first_requests(EXPLAINER, &units[..1]).unwrap();
+    let mut logs = revising.run(&model, EXPLAINER, &units, &[false; 2], &|_| {}).unwrap();
+    assert_eq!((logs.len(), of), (1, 1));
+    assert!(client.totals().answered <= estimated.len() as u64, "no more is asked than was estimated");
+    assert_eq!(revising.done(EXPLAINER, &units).unwrap(), [true, false]);
     let questions = asked.lock().unwrap().clone();
-    (log, atlas, questions, directory)
+    (logs.remove(0), atlas, questions, directory)
 }
 
 #[test]

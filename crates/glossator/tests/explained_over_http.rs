@@ -1,5 +1,5 @@
 //! `glossator explain`, `score` and `report` with `--llm http` against a scripted endpoint with a price, as a user runs them: a
-//! budget that runs out in the middle, what is asked after it, and what it all cost.
+//! budget that runs out in the middle, what is asked after it, and what it all cost; so too with revision.
 #![allow(clippy::unwrap_used, reason = "a test stops where it cannot go on")]
 
 #[path = "../../llm/tests/common/mod.rs"]
@@ -43,6 +43,9 @@ fn answer(question: &str) -> String {
         let numbers =
             tokens.iter().map(|(number, text)| (number.clone(), json!(10 * u8::from(quoted(text)))));
         return Value::Object(numbers.collect()).to_string();
+    }
+    if question.contains("in which it stays silent, as {") {
+        return json!({ "fires": ["The king is walking."], "silent": ["The cat sat."] }).to_string();
     }
     let marks = question.split("<<").skip(1).filter_map(|rest| rest.split(">>").next());
     format!("the token \"{}\".", marks.min_by_key(|mark| mark.len()).unwrap_or("?"))
@@ -133,4 +136,36 @@ fn a_run_that_its_budget_stopped_goes_on_and_pays_nothing_twice() {
     assert_eq!(of(false)["cost"], 24 * TOKENS * 1_000, "in billionths of a dollar");
     assert_eq!(of(true)["cost"], of(true)["requests"].as_u64().unwrap() * TOKENS * 1_000);
     assert!(of(true)["seconds_per_unit"].as_f64() > Some(0.0) && of(false)["seconds_per_unit"].is_number());
+}
+
+#[test]
+fn revision_says_what_it_will_ask_and_goes_on_after_its_budget() {
+    let directory = tempfile::tempdir().unwrap();
+    let atlas = directory.path().join("revised.atlas");
+    write_synthetic(&atlas, 1, 12).unwrap();
+    let server = endpoint();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reference/goldens/llama");
+    let revise = ["--revise", "1", "--choose-by", "json", "--model", model.to_str().unwrap()];
+
+    let output = glossator("explain", &atlas, &server, "10", &[&revise[..], &["--estimate"]].concat());
+    let said = errors(&output);
+    let estimated = |what: &str| {
+        let line = said.lines().find_map(|line| line.strip_prefix(what)).unwrap_or_else(|| panic!("{said}"));
+        line.split(' ').nth(1).unwrap().parse::<usize>().unwrap()
+    };
+    let name = said.lines().find_map(|line| line.strip_prefix("llm:max-act+revised@")).unwrap();
+    let name = name.split(": about").next().unwrap();
+    let (first, revision) = (estimated("llm:max-act: "), estimated(&format!("llm:max-act+revised@{name}: ")));
+    assert_eq!((first, asked(&server).len()), (12, 0), "an estimate asks nothing");
+
+    let (before, after) = in_two_goes("explain", &atlas, &server, "0.1", &revise);
+    let revising = before + after - first;
+    assert!(before > first && revising > 12 * 12 && revising <= revision, "{revising} of {revision}");
+    let sent = asked(&server);
+    let distinct: BTreeSet<String> = sent.iter().map(Value::to_string).collect();
+    assert_eq!(distinct.len(), sent.len(), "something was paid twice");
+    let unit = glossator_model::UnitId::new(glossator_model::HookPoint::mlp_post(0), 3);
+    let stored = Atlas::open(&atlas).unwrap().explanations(unit).unwrap();
+    let revised = stored.iter().find(|one| one.explainer.contains("+revised@")).unwrap();
+    assert_eq!(revised.body["revision"]["rounds"][0]["sentences"].as_array().unwrap().len(), 2);
 }

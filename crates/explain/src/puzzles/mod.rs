@@ -6,6 +6,7 @@
 //! without its context, its neighbour, the wider class.
 
 mod recovery;
+mod repair;
 mod rules;
 mod standing;
 mod trial;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use crate::classification::{Example, Source};
 
 pub use recovery::{Recovery, Shown};
+pub use repair::{Repair, Repairing};
 pub use rules::Rule;
 pub use standing::{Standing, Standings};
 pub use trial::{Candidate, Judge, Trial, TrialOutcome};

@@ -87,8 +87,9 @@ impl Shown {
         Self { vocabulary: Vocabulary::of_texts(texts), top, lower }
     }
 
-    fn draft(&self, method: Method) -> Option<Draft> {
-        let evidence = Evidence {
+    /// What an explainer may see.
+    pub(super) fn evidence(&self) -> Evidence<'_> {
+        Evidence {
             vocabulary: &self.vocabulary,
             ignored: 0,
             maximum: FIRING,
@@ -97,8 +98,11 @@ impl Shown {
             tokens: Vec::new(),
             promoted: Vec::new(),
             patterns: None,
-        };
-        method.drafts(&evidence).into_iter().next()
+        }
+    }
+
+    fn draft(&self, method: Method) -> Option<Draft> {
+        method.drafts(&self.evidence()).into_iter().next()
     }
 
     /// The request for an explanation; `None` if the method shows what puzzles do not have.

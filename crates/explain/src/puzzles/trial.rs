@@ -7,7 +7,7 @@ use glossator_llm::{Capabilities, Outcome, Request};
 
 use super::{FIRING, Puzzle};
 use crate::ExplainError;
-use crate::classification::{Way, detection, fuzzing};
+use crate::classification::{Example, Way, detection, fuzzing};
 use crate::prompts::{PromptError, Prompts};
 use crate::score::{ClassificationMeasures, Judgement, Resampling, ScoredExcerpt, Scores, Stratum};
 use crate::simulate::Simulator;
@@ -67,7 +67,7 @@ pub struct Candidate {
 /// A puzzle with explanations for it, before a judge.
 #[derive(Debug, Clone)]
 pub struct Trial<'a> {
-    puzzle: &'a Puzzle,
+    texts: &'a [Example],
     judge: Judge,
     candidates: Vec<Candidate>,
 }
@@ -88,13 +88,13 @@ impl<'a> Trial<'a> {
     pub fn new(puzzle: &'a Puzzle, judge: Judge) -> Self {
         let wrong = puzzle.wrong.iter().map(|text| Candidate { text: text.clone(), is_true: false });
         let truth = Candidate { text: puzzle.truth.clone(), is_true: true };
-        Self { puzzle, judge, candidates: std::iter::once(truth).chain(wrong).collect() }
+        Self { texts: &puzzle.scored, judge, candidates: std::iter::once(truth).chain(wrong).collect() }
     }
 
-    /// An explanation that an explainer found for `puzzle`, before `judge`.
-    pub fn of_found(puzzle: &'a Puzzle, judge: Judge, found: &str) -> Self {
+    /// An explanation that an explainer found, before `judge`, on `texts` of a puzzle.
+    pub fn of_found(texts: &'a [Example], judge: Judge, found: &str) -> Self {
         let candidate = Candidate { text: found.to_owned(), is_true: false };
-        Self { puzzle, judge, candidates: vec![candidate] }
+        Self { texts, judge, candidates: vec![candidate] }
     }
 
     /// The requests for all explanations, one explanation after the other.
@@ -118,11 +118,11 @@ impl<'a> Trial<'a> {
     ) -> Result<Vec<Request>, PromptError> {
         let way = Way::of(capabilities);
         match self.judge {
-            Judge::Detection => detection::requests(prompts, way, explanation, &self.puzzle.scored),
+            Judge::Detection => detection::requests(prompts, way, explanation, self.texts),
             Judge::Fuzzing => fuzzing::requests(prompts, way, explanation, &self.marked()),
             Judge::Simulation(simulator) => {
                 let mut requests = Vec::new();
-                for text in &self.puzzle.scored {
+                for text in self.texts {
                     let tokens: Vec<&str> = text.tokens.iter().map(String::as_str).collect();
                     requests.extend(simulator.requests(prompts, capabilities, explanation, &tokens)?);
                 }
@@ -132,7 +132,7 @@ impl<'a> Trial<'a> {
     }
 
     fn marked(&self) -> Vec<fuzzing::Marked> {
-        fuzzing::marked(&self.puzzle.scored, 0)
+        fuzzing::marked(self.texts, 0)
     }
 
     /// The scores, from the outcomes of [`Trial::requests`].
@@ -142,9 +142,7 @@ impl<'a> Trial<'a> {
         let scores = self.candidates.iter().enumerate().map(|(place, candidate)| {
             let own = &outcomes[place * each..(place + 1) * each];
             let (score, failed) = match self.judge {
-                Judge::Detection => {
-                    classified(&detection::judge(Way::of(capabilities), &self.puzzle.scored, own))
-                }
+                Judge::Detection => classified(&detection::judge(Way::of(capabilities), self.texts, own)),
                 Judge::Fuzzing => classified(&fuzzing::judge(Way::of(capabilities), &self.marked(), own)),
                 Judge::Simulation(simulator) => self.simulated(simulator, capabilities, own),
             };
@@ -164,7 +162,7 @@ impl<'a> Trial<'a> {
     ) -> (Option<f64>, usize) {
         let mut rest = outcomes;
         let mut predictions = Vec::new();
-        for text in &self.puzzle.scored {
+        for text in self.texts {
             let (own, after) = rest.split_at(simulator.calls(text.tokens.len()).min(rest.len()));
             rest = after;
             predictions
@@ -174,7 +172,7 @@ impl<'a> Trial<'a> {
         let Some(predictions) = predictions.into_iter().collect::<Option<Vec<Vec<f32>>>>() else {
             return (None, failed);
         };
-        let pairs = self.puzzle.scored.iter().zip(&predictions);
+        let pairs = self.texts.iter().zip(&predictions);
         let excerpts: Vec<ScoredExcerpt<'_>> = pairs
             .map(|(text, prediction)| ScoredExcerpt {
                 truth: &text.activations,

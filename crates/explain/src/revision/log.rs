@@ -49,7 +49,49 @@ pub struct Tested {
     pub fires: bool,
 }
 
+impl Round {
+    /// A round that tests an explanation, before anything is known.
+    pub(super) fn of(tested: &str) -> Self {
+        Self { tested: tested.to_owned(), ..Self::default() }
+    }
+}
+
 impl Log {
+    /// A log before the first round.
+    pub(super) fn of(initial: &str) -> Self {
+        Self {
+            initial: initial.to_owned(),
+            initial_valid: None,
+            rounds: Vec::new(),
+            kept: None,
+            initial_test: None,
+            kept_test: None,
+        }
+    }
+
+    /// The explanation that the next round tests: the last one that could be used.
+    pub(super) fn current_text(&self) -> &str {
+        let last = self.rounds.last();
+        last.map_or(&self.initial, |round| round.revised.as_ref().unwrap_or(&round.tested))
+    }
+
+    /// Takes in how the last round's explanation correlates with the valid split. It is kept if that is better than all before.
+    pub(super) fn judge_last(&mut self, valid: Option<f64>) {
+        let best = self.kept.map_or(self.initial_valid, |kept| self.rounds[kept].valid);
+        if let Some(last) = self.rounds.last_mut() {
+            last.valid = valid;
+            if valid.is_some_and(|value| best.is_none_or(|best| value > best)) {
+                self.kept = Some(self.rounds.len() - 1);
+            }
+        }
+    }
+
+    /// The explanation that is kept.
+    pub fn kept_text(&self) -> &str {
+        let revised = self.kept.and_then(|round| self.rounds.get(round)?.revised.as_deref());
+        revised.unwrap_or(&self.initial)
+    }
+
     /// How much better the kept explanation is on the test split, where both are defined.
     pub fn gain(&self) -> Option<f64> {
         Some(self.kept_test? - self.initial_test?)

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::prompts::{PromptError, Prompts, visible};
 
 /// Sentences of either kind that are asked for; ten in all, the published number.
-pub(super) const EACH: usize = 5;
+pub(crate) const EACH: usize = 5;
 
 /// Characters of a sentence at most.
 const LONGEST: usize = 400;

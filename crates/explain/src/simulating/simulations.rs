@@ -61,16 +61,30 @@ impl<'a> Simulations<'a> {
         let outcomes = self.client.ask_with(&requests, self.watch)?;
         let mut rest = outcomes.as_slice();
         let read = |(_, sample): &(&str, &Sample)| {
-            let mut simulated = Simulated { predicted: Vec::new(), tally: Tally::default() };
-            for (_, excerpt) in &sample.excerpts {
-                let tokens = excerpt.tokens.len() - sample.ignored;
-                let (these, after) = rest.split_at(self.simulator.calls(tokens));
-                rest = after;
-                simulated.read(self, sample.ignored, tokens, these);
-            }
-            simulated
+            let (these, after) = rest.split_at(self.calls(sample));
+            rest = after;
+            self.read(sample, these)
         };
         Ok(questions.iter().map(read).collect())
+    }
+
+    /// Requests for a sample.
+    fn calls(&self, sample: &Sample) -> usize {
+        let tokens = sample.excerpts.iter().map(|(_, excerpt)| excerpt.tokens.len() - sample.ignored);
+        tokens.map(|tokens| self.simulator.calls(tokens)).sum()
+    }
+
+    /// The predictions for a sample, from the outcomes of its requests.
+    pub fn read(&self, sample: &Sample, outcomes: &[Outcome]) -> Simulated {
+        let mut simulated = Simulated { predicted: Vec::new(), tally: Tally::default() };
+        let mut rest = outcomes;
+        for (_, excerpt) in &sample.excerpts {
+            let tokens = excerpt.tokens.len() - sample.ignored;
+            let (these, after) = rest.split_at(self.simulator.calls(tokens));
+            rest = after;
+            simulated.read(self, sample.ignored, tokens, these);
+        }
+        simulated
     }
 }
 

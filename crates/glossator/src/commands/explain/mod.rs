@@ -11,10 +11,12 @@ use anyhow::Context as _;
 use clap::Args;
 use glossator_atlas::Atlas;
 use glossator_explain::explaining::{self, Explainer};
+use glossator_explain::prompts::Prompts;
 use glossator_explain::revision::Feedback;
 use glossator_explain::simulate::Simulator;
 use glossator_explain::words::{Method, PREFIX};
 use glossator_explain::{ExplainError, neuron2graph};
+use glossator_llm::Client;
 use glossator_model::UnitId;
 
 use crate::arguments::asking::AskingArgs;
@@ -90,6 +92,16 @@ impl FromStr for Kind {
     }
 }
 
+/// A language model that is asked about an atlas.
+#[derive(Clone, Copy)]
+struct Asker<'a> {
+    atlas: &'a Atlas,
+    client: &'a Client,
+    prompts: &'a Prompts,
+    /// Who simulates to choose among explanations.
+    simulator: Simulator,
+}
+
 impl Explain {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let (atlas, units) = self.selection.open()?;
@@ -103,8 +115,9 @@ impl Explain {
                 Kind::Words(method) => methods.push(method),
             }
         }
-        self.explain_in_words(&atlas, &methods, &units)?;
-        self.revise(&atlas, &methods, &units)?;
+        if !methods.is_empty() {
+            self.ask(&atlas, &methods, &units)?;
+        }
         if let Some(directory) = &self.graphviz {
             draw(&atlas, &units, directory)?;
         }
@@ -116,6 +129,20 @@ impl Explain {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// What a language model does. It is loaded, or reached, only if there is any of it.
+    fn ask(&self, atlas: &Atlas, methods: &[Method], units: &[UnitId]) -> anyhow::Result<()> {
+        let client = self.asking.client(&self.selection.atlas)?;
+        let prompts = self.asking.prompts()?;
+        let simulator = self.choose_by.unwrap_or_else(|| Simulator::best(client.capabilities()));
+        let asker = Asker { atlas, client: &client, prompts: &prompts, simulator };
+        self.explain_in_words(&asker, methods, units)?;
+        if self.revise > 0 {
+            self.revise(&asker, methods, units)?;
+        }
+        output::note(&format!("{}: {}", client.name(), client.totals()));
+        Ok(())
     }
 
     fn explain(&self, atlas: &Atlas, explainer: Explainer, units: &[UnitId]) -> anyhow::Result<()> {

@@ -1,52 +1,54 @@
 //! `--revise`: explanations in words are tested with sentences of the explainer's own, and corrected.
 
-use glossator_atlas::Atlas;
 use glossator_explain::revision::{Log, Revising};
-use glossator_explain::simulate::Simulator;
 use glossator_explain::words::Method;
+use glossator_llm::Totals;
 use glossator_model::UnitId;
 
-use super::Explain;
+use super::{Asker, Explain};
 use crate::output;
 
 impl Explain {
     /// Revises the explanations of `units` by each of `methods`, those that have been revised already left out.
-    pub(super) fn revise(&self, atlas: &Atlas, methods: &[Method], units: &[UnitId]) -> anyhow::Result<()> {
-        if self.revise == 0 || methods.is_empty() || self.asking.estimate {
-            return Ok(());
-        }
-        let client = self.asking.client(&self.selection.atlas)?;
-        let prompts = self.asking.prompts()?;
-        let simulator = self.choose_by.unwrap_or_else(|| Simulator::best(client.capabilities()));
-        simulator.check(&client)?;
-        let model = self.subject.load(atlas)?;
-        let feedbacks = self.revise_by.iter().flat_map(|by| methods.iter().map(move |method| (*by, *method)));
-        for (feedback, method) in feedbacks {
-            let revising = Revising {
-                atlas,
-                model: &model,
-                client: &client,
-                prompts: &prompts,
-                simulator,
-                rounds: self.revise,
-                feedback,
-            };
-            let explainer = method.explainer(client.name());
-            let revised = feedback.revised(&explainer);
-            let bar = output::progress(units.len() as u64, "units");
-            bar.set_message("revision");
-            let mut logs = Vec::new();
-            for &unit in units {
-                let is_done = atlas.explained(unit.hook, &revised)?.contains(&unit.index);
-                if self.selection.again || !is_done {
-                    logs.extend(revising.unit(unit, &explainer)?);
+    pub(super) fn revise(
+        &self,
+        asker: &Asker<'_>,
+        methods: &[Method],
+        units: &[UnitId],
+    ) -> anyhow::Result<()> {
+        let Asker { atlas, client, prompts, simulator } = *asker;
+        simulator.check(client)?;
+        let bar = output::progress_of_calls(units.len() as u64, "units");
+        let watch = |totals: &Totals| bar.set_message(totals.to_string());
+        let mut model = None;
+        for &feedback in &self.revise_by {
+            let revising =
+                Revising { atlas, client, prompts, simulator, rounds: self.revise, feedback, watch: &watch };
+            for method in methods {
+                let explainer = method.explainer(client.name());
+                let revised = feedback.revised(&explainer);
+                let done = if self.selection.again {
+                    vec![false; units.len()]
+                } else {
+                    revising.done(&explainer, units)?
+                };
+                let pending: Vec<UnitId> =
+                    units.iter().zip(&done).filter(|(_, done)| !**done).map(|(unit, _)| *unit).collect();
+                let first = || revising.first_requests(&explainer, &pending);
+                if !self.asking.announce(Some(client), &revised, pending.len(), first)? {
+                    continue;
                 }
-                bar.inc(1);
+                let model = match &model {
+                    Some(model) => model,
+                    None => model.insert(self.subject.load(atlas)?),
+                };
+                bar.reset();
+                bar.set_prefix("revision");
+                let logs = revising.run(model, &explainer, units, &done, &|units| bar.inc(units as u64));
+                bar.abandon();
+                output::note(&summary(&revised, &logs?));
             }
-            bar.finish();
-            output::note(&summary(&revised, &logs));
         }
-        output::note(&format!("{}: {}", client.name(), client.totals()));
         Ok(())
     }
 }

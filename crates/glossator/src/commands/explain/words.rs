@@ -1,34 +1,26 @@
 //! The part of `glossator explain` in which a language model answers.
 
-use glossator_atlas::Atlas;
 use glossator_explain::explaining_in_words::InWords;
-use glossator_explain::simulate::Simulator;
 use glossator_explain::words::Method;
 use glossator_llm::Totals;
 use glossator_model::UnitId;
 
-use super::Explain;
+use super::{Asker, Explain};
 use crate::arguments::asking;
 use crate::output;
 
 impl Explain {
-    /// Explains by those of the methods that ask a language model. The model is loaded, or reached, only if there are any.
+    /// Explains by `methods`.
     pub(super) fn explain_in_words(
         &self,
-        atlas: &Atlas,
+        asker: &Asker<'_>,
         methods: &[Method],
         units: &[UnitId],
     ) -> anyhow::Result<()> {
-        if methods.is_empty() {
-            return Ok(());
-        }
-        let client = self.asking.client(&self.selection.atlas)?;
-        let prompts = self.asking.prompts()?;
-        let simulator = self.choose_by.unwrap_or_else(|| Simulator::best(client.capabilities()));
+        let Asker { atlas, client, prompts, simulator } = *asker;
         let bar = output::progress_of_calls(units.len() as u64, "units");
         let watch = |totals: &Totals| bar.set_message(totals.to_string());
-        let (client, prompts, samples) = (&client, &prompts, self.samples);
-        let words = InWords { atlas, client, prompts, samples, simulator, watch: &watch };
+        let words = InWords { atlas, client, prompts, samples: self.samples, simulator, watch: &watch };
         for &method in methods {
             let done =
                 if self.selection.again { vec![false; units.len()] } else { words.done(method, units)? };
@@ -53,7 +45,6 @@ impl Explain {
             }
             output::note(&format!("{method}: {}{}", parts.join(", "), asking::failures(&explained.failures)));
         }
-        output::note(&format!("{}: {}", client.name(), client.totals()));
         Ok(())
     }
 }

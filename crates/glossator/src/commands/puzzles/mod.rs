@@ -1,5 +1,7 @@
 //! `glossator puzzles`: made-up units with known truth, by which explainers, simulators and scores are tested.
 
+mod repaired;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,6 +11,7 @@ use glossator_explain::prompts::Prompts;
 use glossator_explain::puzzles::{
     self, Judge, Puzzle, Recovery, Shown, Standing, Standings, Trial, TrialOutcome,
 };
+use glossator_explain::revision::Feedback;
 use glossator_explain::simulate::Simulator;
 use glossator_explain::words::Method;
 use glossator_llm::{Client, Request};
@@ -18,14 +21,17 @@ use crate::arguments::asking;
 use crate::arguments::llm::LlmArgs;
 use crate::output;
 use crate::report::{Table, number};
+use repaired::{Repaired, repaired, repaired_text};
 
 /// Test a language model as simulator, judge and explainer on made-up units whose truth is known
 ///
 /// For each way to score explanations it prints how often, and by how much, the true explanation of a unit outscores false
-/// ones that are nearly right; and for each explainer how often what it finds outscores them.
+/// ones that are nearly right; for each explainer how often what it finds outscores them; and with `--revise` what becomes of
+/// the false ones in rounds of revision.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  glossator puzzles --llm local\n  \
-                        glossator puzzles --llm local --judge grades,detection --explainer llm:max-act --json")]
+                        glossator puzzles --llm local --judge grades,detection --explainer llm:max-act --json\n  \
+                        glossator puzzles --llm local --only not-before-all --revise 3 --transcripts")]
 pub(crate) struct Puzzles {
     /// Ways to score: detection, fuzzing, grades, one-at-a-time, json [default: detection, fuzzing and the best simulator
     /// of the model]
@@ -34,6 +40,17 @@ pub(crate) struct Puzzles {
     /// Explainers: llm:max-act, llm:pairs, llm:contrastive; their explanations are scored by the first judge
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     explainer: Vec<Method>,
+    /// Rounds in which every false explanation is tested with sentences of the model's own, on which the unit's rule is run,
+    /// and corrected; scored by the first judge
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=20), value_name = "N")]
+    revise: u32,
+    /// What goes back in these rounds: tests (such sentences), or to compare with them random (texts of other puzzles) and
+    /// nothing (it is asked again)
+    #[arg(long, value_delimiter = ',', default_value = "tests", value_name = "FEEDBACK")]
+    revise_by: Vec<Feedback>,
+    /// Also print all that was said in these rounds
+    #[arg(long)]
+    transcripts: bool,
     /// Only these puzzles, by name
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<String>,
@@ -55,6 +72,7 @@ struct Results {
     /// Every score of every judge.
     scores: Vec<Line>,
     explainers: Vec<Explained>,
+    revisions: Vec<Repaired>,
 }
 
 #[derive(Serialize)]
@@ -101,6 +119,7 @@ impl Puzzles {
             judges: Standings::new(),
             scores: Vec::new(),
             explainers: Vec::new(),
+            revisions: Vec::new(),
         };
         let mut first = None;
         for &judge in &judges {
@@ -117,11 +136,17 @@ impl Puzzles {
                 results.explainers.push(explained(&client, &prompts, method, *judge, &puzzles, outcomes)?);
             }
         }
+        if let Some((judge, outcomes)) = first.as_ref().filter(|_| self.revise > 0) {
+            for &feedback in &self.revise_by {
+                let rounds = (self.revise, feedback);
+                results.revisions.push(repaired(&client, &prompts, *judge, rounds, &puzzles, outcomes)?);
+            }
+        }
         output::note(&format!("{}: {}", client.name(), client.totals()));
         if self.json {
             output::print_json(&results)?;
         } else {
-            output::print(&text(&results))?;
+            output::print(&text(&results, self.transcripts))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -187,7 +212,7 @@ fn explained(
             found.push(Recovery::new(puzzle, known, None));
             continue;
         };
-        let trial = Trial::of_found(puzzle, judge, &text);
+        let trial = Trial::of_found(&puzzle.scored, judge, &text);
         let scored = trial.read(capabilities, &client.ask(&trial.requests(prompts, capabilities)?)?);
         found.push(Recovery::new(puzzle, known, Some((text, &scored))));
     }
@@ -204,7 +229,7 @@ fn explained(
     })
 }
 
-fn text(results: &Results) -> String {
+fn text(results: &Results, transcripts: bool) -> String {
     let row = |(judge, standing): (&String, &Standing)| {
         let share = (standing.pairs > 0).then(|| standing.right as f64 / standing.pairs as f64);
         vec![
@@ -259,5 +284,6 @@ fn text(results: &Results) -> String {
         text.push('\n');
         text.push_str(&Table::new(&head, results.explainers.iter().map(row).collect()).to_text());
     }
+    text.push_str(&repaired_text(&results.revisions, transcripts));
     text
 }
