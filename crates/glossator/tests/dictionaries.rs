@@ -8,6 +8,7 @@ use std::process::Output;
 use assert_cmd::Command;
 use glossator_dictionary::formats::Format;
 use glossator_dictionary::{Activation, Dictionary, InputConvention, Metadata, Normalisation, Sign};
+use glossator_model::{Batch, HookPoint, Model, Precision};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -228,4 +229,72 @@ fn verify_names_the_hook_point_that_fits() {
     let report = verified(&moved, Format::SaeLens);
     assert_eq!(report["better"][0]["change"], "reading blocks.0.hook_resid_post", "{report}");
     assert!(report["better"][0]["fit"]["explained_variance"].as_f64().unwrap() > 0.9999);
+}
+
+/// A dictionary that knows by heart what the tiny model's attention writes with BOS before each window, or without, and
+/// nothing else: the latent of the nearest of those activations is active.
+fn memory_of_beginnings(bos: bool) -> Dictionary {
+    let model = Model::load(text(&reference("goldens/llama")), Precision::F32).unwrap();
+    let tokenizer = model.tokenizer().unwrap();
+    let hook: HookPoint = "blocks.0.hook_attn_out".parse().unwrap();
+    let mut tokens = tokenizer.encode(include_str!("../src/commands/doctor/text.txt")).unwrap();
+    tokens.truncate(300);
+    let first = tokenizer.bos().filter(|_| bos);
+    let mut rows = Vec::new();
+    // The two lengths of window that `verify` reads.
+    for length in [16, model.architecture().context_length.min(128) - 1] {
+        for window in tokens.chunks(length) {
+            let window: Vec<u32> = first.into_iter().chain(window.iter().copied()).collect();
+            let captured = model.capture(&Batch::from_sequences(&[window]), &[hook]).unwrap();
+            rows.extend_from_slice(&captured[&hook].data);
+        }
+    }
+    let squares: Vec<f32> = rows.chunks_exact(24).map(|row| row.iter().map(|x| x * x).sum()).collect();
+    let decoder = rows
+        .chunks_exact(24)
+        .zip(&squares)
+        .flat_map(|(row, square)| row.iter().map(move |x| 2.0 * x / square));
+    Dictionary {
+        latents: squares.len(),
+        decoder: decoder.collect(),
+        // The largest of x·r - ‖r‖²/2 is that of the nearest r, and it is ‖r‖²/2 where x = r.
+        encoder_bias: squares.iter().map(|square| -square / 2.0).collect(),
+        encoder: rows,
+        activation: Activation::TopK { k: 1, sign: Sign::Positive },
+        metadata: Metadata { hook: Some(hook.to_string()), prepend_bos: Some(bos), ..Metadata::default() },
+        ..dictionary(24, false)
+    }
+}
+
+#[test]
+fn verify_says_when_the_bos_rule_alone_is_wrong() {
+    for (bos, right, wrong) in [
+        (
+            true,
+            "with BOS before each window",
+            "it fits better with BOS before each window (windows of 16 tokens;",
+        ),
+        (false, "without BOS", "it fits better without BOS (windows of 16 tokens;"),
+    ] {
+        let mut memory = memory_of_beginnings(bos);
+        let report = verified(&memory, Format::SaeLens);
+        assert_eq!((&report["fits"], &report["begins_with_bos"]), (&true.into(), &bos.into()), "{report}");
+        let findings = report["findings"].to_string();
+        assert!(findings.contains(&format!("the BOS rule is right: {right} it explains")), "{findings}");
+
+        memory.metadata.prepend_bos = Some(!bos);
+        let report = verified(&memory, Format::SaeLens);
+        assert_eq!(
+            (&report["fits"], &report["begins_with_bos"]),
+            (&false.into(), &(!bos).into()),
+            "{report}"
+        );
+        assert_eq!(changes(&report).len(), 1, "nothing but BOS is wrong: {report}");
+        let findings = report["findings"].to_string();
+        assert!(findings.contains(wrong), "{findings}");
+    }
+    // What fits everything fits both, and that is said.
+    let report = verified(&dictionary(24, false), Format::SaeLens);
+    let findings = report["findings"].to_string();
+    assert!(findings.contains("it cannot be told from its fit which BOS rule is right"), "{findings}");
 }

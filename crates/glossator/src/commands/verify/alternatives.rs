@@ -57,7 +57,7 @@ impl Convention {
         changed
     }
 
-    /// Everything that differs in one thing, for a dictionary of which `active` latents are, as declared.
+    /// Everything but the BOS rule that differs in one thing, for a dictionary of which `active` latents are, as declared.
     pub(super) fn alternatives(
         &self,
         dictionary: &Dictionary,
@@ -71,8 +71,6 @@ impl Convention {
             let change = format!("{verb} the decoder bias subtracted from inputs");
             all.push((change, Self { subtract_decoder_bias, ..self.clone() }));
         }
-        let other = if self.bos { "without BOS" } else { "with BOS before each window" };
-        all.push((other.to_owned(), Self { bos: !self.bos, ..self.clone() }));
         all.extend(self.hooks(reading));
         let same = |(change, convention)| Alternative { change, convention, looser: false };
         all.into_iter().map(same).chain(self.variants(dictionary.latents, active)).collect()
@@ -84,9 +82,7 @@ impl Convention {
             ("with layer norm over each input", Normalisation::LayerNorm { epsilon: 1e-5 }),
             ("with each input scaled to norm √d", Normalisation::ConstantNorm),
         ];
-        if let Some(norm) =
-            reading.mean_norm(self.bos, self.hook, dictionary.d_input).filter(|norm| *norm > 0.0)
-        {
+        if let Some(norm) = reading.mean_norm(self.hook, dictionary.d_input).filter(|norm| *norm > 0.0) {
             let width = dictionary.d_input as f64;
             normalisations.extend([
                 (
@@ -105,7 +101,7 @@ impl Convention {
     }
 
     fn hooks(&self, reading: &Reading) -> impl Iterator<Item = (String, Self)> {
-        reading.hooks(self.bos).filter(move |hook| *hook != self.hook).filter_map(move |hook| {
+        reading.hooks().filter(move |hook| *hook != self.hook).filter_map(move |hook| {
             // An autoencoder predicts what it reads, and a transcoder does not.
             let autoencoder = self.hook_out == self.hook;
             let hook_out = if autoencoder { hook } else { self.hook_out };

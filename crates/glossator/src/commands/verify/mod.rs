@@ -17,7 +17,7 @@ use crate::arguments::hook_names;
 use crate::arguments::model::{PrecisionArgument, load};
 use crate::output;
 use alternatives::{Alternative, Convention};
-use reading::Reading;
+use reading::{BEGINNING, Reading};
 
 /// Check that a dictionary fits a model: hook point, normalisation, BOS and variant
 ///
@@ -28,6 +28,7 @@ use reading::Reading;
 #[command(after_help = "\
 Explained variance is 1 - (squared error) / (variance of the activations); the first position of each window
 (BOS, if there is one) is left out of both, and so are tokens with activations over ten times as long as the median.
+BOS rules are compared in windows of 16 tokens, on the same tokens: a BOS far away changes little.
 
 Examples:
   glossator verify sae_directory --model hf:openai-community/gpt2
@@ -75,6 +76,8 @@ struct Report {
     hook_out: String,
     begins_with_bos: bool,
     fit: Fit,
+    /// At the beginnings of texts: under the declared BOS rule, and under the other; null if the tokenizer has no BOS.
+    fits_by_bos: Option<[Fit; 2]>,
     /// Conventions that fit clearly better, best first.
     better: Vec<BetterFit>,
     fits: bool,
@@ -117,32 +120,70 @@ impl Verify {
 fn judge(dictionary: &Dictionary, declared: &Convention, reading: &Reading) -> anyhow::Result<Report> {
     let fit = reading.fit(declared, dictionary).context("the declared hook points were not read")?;
     ensure!(fit.rows > 1, "the text is too short");
-    let share = |fit: &Fit| fit.explained_variance.unwrap_or(f64::NEG_INFINITY);
     let explained = share(&fit);
     let mut better: Vec<BetterFit> = declared
         .alternatives(dictionary, reading, fit.l0.unwrap_or(0.0))
         .into_iter()
         .filter(|alternative| !alternative.looser || explained < LEAST_EXPLAINED)
         .filter_map(|Alternative { change, convention, .. }| {
-            let fit = reading.fit(&convention, dictionary)?;
-            let other = fit.explained_variance?;
-            let needed = (CLEAR_SHARE * (1.0 - explained)).max(CLEAR_GAIN);
-            let clearly = other >= LEAST_EXPLAINED && other - explained > needed;
-            clearly.then_some(BetterFit { change, fit })
+            let other = reading.fit(&convention, dictionary)?;
+            clearly_better(&other, &fit).then_some(BetterFit { change, fit: other })
         })
         .collect();
+    let fits_by_bos = reading.fits_by_bos(declared, dictionary);
+    if let Some([as_declared, other]) = fits_by_bos.filter(|[fit, other]| clearly_better(other, fit)) {
+        let rule = bos_rule(!declared.bos);
+        let change =
+            format!("{rule} (windows of {BEGINNING} tokens; {:.3} as declared)", share(&as_declared));
+        better.push(BetterFit { change, fit: other });
+    }
     better.sort_by(|a, b| share(&b.fit).total_cmp(&share(&a.fit)));
     let fits = explained >= LEAST_EXPLAINED && better.is_empty();
+    let mut findings = findings(&fit, &better);
+    findings.extend(fits_by_bos.and_then(|fits| bos_finding(declared.bos, &fits)));
+    if dictionary.metadata.prepend_bos == Some(true) && !declared.bos {
+        findings
+            .push("the files say that windows begin with BOS, and the model's tokenizer has none".to_owned());
+    }
     Ok(Report {
         dictionary: described(dictionary),
         hook: declared.hook.to_string(),
         hook_out: declared.hook_out.to_string(),
         begins_with_bos: declared.bos,
-        findings: findings(&fit, &better),
+        findings,
         fit,
+        fits_by_bos,
         better,
         fits,
     })
+}
+
+/// Explained variance; nothing is less than undefined.
+fn share(fit: &Fit) -> f64 {
+    fit.explained_variance.unwrap_or(f64::NEG_INFINITY)
+}
+
+fn clearly_better(other: &Fit, fit: &Fit) -> bool {
+    let needed = (CLEAR_SHARE * (1.0 - share(fit))).max(CLEAR_GAIN);
+    share(other) >= LEAST_EXPLAINED && share(other) - share(fit) > needed
+}
+
+fn bos_rule(bos: bool) -> &'static str {
+    if bos { "with BOS before each window" } else { "without BOS" }
+}
+
+/// What the comparison of BOS rules says where it does not say that the declared one is wrong.
+fn bos_finding(declared: bool, [fit, other]: &[Fit; 2]) -> Option<String> {
+    let [own, opposite] = [declared, !declared].map(bos_rule);
+    let numbers =
+        format!("{:.3}, {opposite}: {:.3} (windows of {BEGINNING} tokens)", share(fit), share(other));
+    if clearly_better(other, fit) || share(fit).max(share(other)) < LEAST_EXPLAINED {
+        None
+    } else if clearly_better(fit, other) {
+        Some(format!("the BOS rule is right: {own} it explains {numbers}"))
+    } else {
+        Some(format!("it cannot be told from its fit which BOS rule is right: {own} it explains {numbers}"))
+    }
 }
 
 fn findings(fit: &Fit, better: &[BetterFit]) -> Vec<String> {
@@ -165,13 +206,12 @@ fn findings(fit: &Fit, better: &[BetterFit]) -> Vec<String> {
         findings.push("no latent is ever active".to_owned());
     }
     for BetterFit { change, fit } in better {
-        let explained = fit.explained_variance.unwrap_or(f64::NEG_INFINITY);
-        findings.push(format!("it fits better {change}: {explained:.3}"));
+        findings.push(format!("it fits better {change}: {:.3}", share(fit)));
     }
     if better.is_empty() && fit.explained_variance.is_some_and(|explained| explained < LEAST_EXPLAINED) {
         findings.push(
             "no other normalisation, bias, BOS rule, variant or neighbouring hook point fits: is it a dictionary of this \
-             model?"
+             model? One that was trained briefly, or on other text, may explain as little"
                 .to_owned(),
         );
     }

@@ -1,4 +1,4 @@
-//! A model's activations on a text, with and without BOS, at every hook point that is tried.
+//! A model's activations on a text at every hook point that is tried, and with and without BOS.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,31 @@ use super::alternatives::Convention;
 /// Tokens read in one piece.
 const WINDOW: usize = 128;
 
+/// Tokens read in one piece where BOS rules are compared: with every token that follows, less attention is left for BOS.
+pub(super) const BEGINNING: usize = 16;
+
 /// Tokens whose activations are longer than the median by more than this are left out: attention sinks can be a hundred
 /// times as long, and would decide the explained variance of a short text alone.
 const OUTLIER: f64 = 10.0;
 
-/// Activations by BOS rule and hook point, `[token, width]`. The first position of each window is left out, be it BOS or
-/// not: models park attention there, and its norm drowns everything else.
+/// Activations by hook point, `[token, width]`.
+type Activations = BTreeMap<HookPoint, Vec<f32>>;
+
+/// What was read. The first position of each window is left out, be it BOS or not: models park attention there, and its
+/// norm drowns everything else.
 pub(super) struct Reading {
-    activations: BTreeMap<(bool, HookPoint), Vec<f32>>,
+    /// Under the declared BOS rule.
+    activations: Activations,
+    /// At the beginnings of texts, of the same tokens, under the declared BOS rule and under the other; none if the
+    /// tokenizer has no BOS.
+    beginnings: Option<[Activations; 2]>,
 }
 
 impl Reading {
     /// Reads the text as declared, and with what differs by one convention.
+    ///
+    /// # Errors
+    /// What the tokenizer or the model says.
     pub(super) fn of(
         model: &Model,
         dictionary: &Dictionary,
@@ -38,42 +51,56 @@ impl Reading {
         hooks.extend(nearby(declared.hook, model));
         hooks.sort_unstable();
         hooks.dedup();
-        let mut activations = BTreeMap::new();
-        for bos in [false, true] {
+        let read = |length: usize, bos: bool, hooks: &[HookPoint], left_out: usize| {
             let token = tokenizer.bos().filter(|_| bos);
-            if bos && token.is_none() {
-                continue;
-            }
             let windows = tokens.chunks(length).map(|window| token.into_iter().chain(window.iter().copied()));
             let windows: Vec<Vec<u32>> = windows.map(Iterator::collect).collect();
-            // Only what is declared is needed in both ways.
-            let hooks = if bos == declared.bos { &hooks[..] } else { &[declared.hook, declared.hook_out] };
-            for (hook, values) in read(model, &windows, hooks)? {
-                activations.insert((bos, hook), head(values, hook, model, dictionary));
+            let mut activations = read(model, &windows, hooks, left_out)?;
+            for (hook, values) in &mut activations {
+                *values = head(std::mem::take(values), *hook, model, dictionary);
             }
-        }
-        Ok(Self { activations })
+            anyhow::Ok(activations)
+        };
+        let activations = read(length, declared.bos, &hooks, 1)?;
+        let beginning = |bos: bool| {
+            // The first token of the text is left out with BOS too: without, it is the first position.
+            read(length.min(BEGINNING), bos, &[declared.hook, declared.hook_out], 1 + usize::from(bos))
+        };
+        let beginnings = match tokenizer.bos() {
+            Some(_) => Some([beginning(declared.bos)?, beginning(!declared.bos)?]),
+            None => None,
+        };
+        Ok(Self { activations, beginnings })
     }
 
-    /// The hook points that were read under a BOS rule.
-    pub(super) fn hooks(&self, bos: bool) -> impl Iterator<Item = HookPoint> {
-        self.activations.keys().filter(move |(with, _)| *with == bos).map(|(_, hook)| *hook)
+    /// The hook points that were read.
+    pub(super) fn hooks(&self) -> impl Iterator<Item = HookPoint> {
+        self.activations.keys().copied()
     }
 
     /// The mean norm of a hook point's activations.
-    pub(super) fn mean_norm(&self, bos: bool, hook: HookPoint, width: usize) -> Option<f64> {
-        let values = self.activations.get(&(bos, hook))?;
+    pub(super) fn mean_norm(&self, hook: HookPoint, width: usize) -> Option<f64> {
+        let values = self.activations.get(&hook)?;
         let rows = values.len() / width;
         (rows > 0).then(|| values.chunks_exact(width).map(norm).sum::<f64>() / rows as f64)
     }
 
     /// How well the dictionary fits under a convention; none if its hook points were not read.
     pub(super) fn fit(&self, convention: &Convention, dictionary: &Dictionary) -> Option<Fit> {
-        let inputs = self.activations.get(&(convention.bos, convention.hook))?;
-        let targets = self.activations.get(&(convention.bos, convention.hook_out))?;
-        let (inputs, targets) = without_outliers(inputs, targets, dictionary);
-        Some(Fit::measure(&convention.apply(dictionary), &inputs, &targets))
+        fit(&self.activations, convention, dictionary)
     }
+
+    /// How well it fits at the beginnings of texts, under the declared BOS rule and under the other; none without BOS.
+    pub(super) fn fits_by_bos(&self, declared: &Convention, dictionary: &Dictionary) -> Option<[Fit; 2]> {
+        let [as_declared, other] = self.beginnings.as_ref()?;
+        Some([fit(as_declared, declared, dictionary)?, fit(other, declared, dictionary)?])
+    }
+}
+
+fn fit(activations: &Activations, convention: &Convention, dictionary: &Dictionary) -> Option<Fit> {
+    let (inputs, targets) = (activations.get(&convention.hook)?, activations.get(&convention.hook_out)?);
+    let (inputs, targets) = without_outliers(inputs, targets, dictionary);
+    Some(Fit::measure(&convention.apply(dictionary), &inputs, &targets))
 }
 
 fn norm(row: &[f32]) -> f64 {
@@ -93,18 +120,19 @@ fn without_outliers(inputs: &[f32], targets: &[f32], dictionary: &Dictionary) ->
     (kept(inputs, dictionary.d_input), kept(targets, dictionary.d_output))
 }
 
-/// The hook points' values over all windows but their first positions.
+/// The hook points' values over all windows but their first positions, `left_out` of them.
 fn read(
     model: &Model,
     windows: &[Vec<u32>],
     hooks: &[HookPoint],
-) -> anyhow::Result<BTreeMap<HookPoint, Vec<f32>>> {
-    let mut all: BTreeMap<HookPoint, Vec<f32>> = BTreeMap::new();
+    left_out: usize,
+) -> anyhow::Result<Activations> {
+    let mut all = Activations::new();
     for window in windows {
         let run = Run { hooks, ..Run::default() };
         let (tensors, _) = model.capture_with(&Batch::from_sequences(&[window]), &run)?;
         for (hook, tensor) in tensors {
-            let first = hook.width(model.architecture());
+            let first = (left_out * hook.width(model.architecture())).min(tensor.data.len());
             all.entry(hook).or_default().extend_from_slice(&tensor.data[first..]);
         }
     }
