@@ -339,6 +339,25 @@ fn a_loss_that_is_not_finite_stops_the_run_and_says_where() {
     assert!(!directory.path().join("out/wild/dictionary").exists());
 }
 
+/// The loss of a step is that of the weights before its update: what the last update breaks shows in no loss.
+#[test]
+fn weights_that_the_last_update_makes_infinite_are_not_saved() {
+    let directory = tempfile::tempdir().unwrap();
+    let dictionary = "[[dictionary]]\nname = \"wild\"\nhook = \"blocks.0.hook_resid_post\"\nlatents = 32\n\
+                      variant = \"l1_by_norm\"\nl1 = 1\nlearning_rate = 1e39\n";
+    // One batch and no more.
+    let run = run_file(directory.path(), 96, dictionary);
+    let output = glossator(["train", run.to_str().unwrap()]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("1 steps of 64 rows"), "{error}");
+    assert!(
+        !output.status.success() && error.contains("wild: the update of step 1 has made weights"),
+        "{error}"
+    );
+    assert!(error.contains("last good checkpoint: none yet"), "{error}");
+    assert!(!directory.path().join("out/wild/dictionary").exists());
+}
+
 #[test]
 fn contradictions_in_a_run_file_are_named() {
     let directory = tempfile::tempdir().unwrap();

@@ -171,6 +171,14 @@ impl Learner {
         arrays
     }
 
+    /// Refuses weights that the last update has made infinite or NaN: its loss was still that of the weights before.
+    pub(super) fn check_weights(&self) -> anyhow::Result<()> {
+        let finite = self.arrays().into_iter().flatten().all(|weight| weight.is_finite());
+        let (name, step) = (&self.entry.name, self.parameters.steps);
+        ensure!(finite, "{name}: the update of step {step} has made weights that are not finite numbers");
+        Ok(())
+    }
+
     /// One step on joint rows `rows`; `buffered` are those that wait.
     pub(super) fn step(&mut self, rows: &[f32], buffered: &[f32], shared: &Shared<'_>) -> anyhow::Result<()> {
         let resampled = self.resample(buffered, shared);

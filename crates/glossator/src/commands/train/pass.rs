@@ -79,6 +79,7 @@ pub(super) fn train(run: &RunFile, cache: Option<&Path>, checkpoint_seconds: f64
         }
     }
     bar.finish_and_clear();
+    pass.check_weights(&path)?;
     let summary = pass.finish(started)?;
     if path.exists() {
         fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
@@ -155,13 +156,8 @@ impl<'a> Pass<'a> {
         while self.buffer.len() >= leave + self.run.batch && self.steps_done() < self.steps {
             self.buffer.draw(self.run.batch, &mut self.batch);
             for learner in &mut self.learners {
-                learner.step(&self.batch, self.buffer.rows(), &shared).with_context(|| {
-                    let saved = if path.exists() { path.display().to_string() } else { "none yet".into() };
-                    format!(
-                        "stopped after {} batches of windows; last good checkpoint: {saved}",
-                        self.batches
-                    )
-                })?;
+                let step = learner.step(&self.batch, self.buffer.rows(), &shared);
+                step.with_context(|| stopped(self.batches, path))?;
             }
             bar.inc(self.run.batch as u64);
             if let Some(learner) = self.learners.first() {
@@ -186,7 +182,14 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
+    /// Refuses to keep weights that are not finite.
+    fn check_weights(&self, path: &Path) -> anyhow::Result<()> {
+        let check = self.learners.iter().try_for_each(Learner::check_weights);
+        check.with_context(|| stopped(self.batches, path))
+    }
+
     fn save(&self, path: &Path) -> anyhow::Result<()> {
+        self.check_weights(path)?;
         let learners = self.learners.iter().map(Learner::state).collect::<anyhow::Result<Vec<_>>>()?;
         let random = self.buffer.random().clone();
         let (cached, batches) = (self.cache.is_some(), self.batches);
@@ -273,6 +276,12 @@ impl<'a> Pass<'a> {
             ..Metadata::default()
         }
     }
+}
+
+/// Where a run stopped, and what is left to go on from.
+fn stopped(batches: usize, checkpoint: &Path) -> String {
+    let saved = if checkpoint.exists() { checkpoint.display().to_string() } else { "none yet".into() };
+    format!("stopped after {batches} batches of windows; last good checkpoint: {saved}")
 }
 
 /// What a cache of this run's activations, `rows` joint rows, would hold.
