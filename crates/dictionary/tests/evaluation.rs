@@ -2,12 +2,14 @@
 //! f64, from the model's activations and logits and the dictionary's equations.
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its goldens should stop")]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use glossator_dictionary::evaluation::{
-    ABLATION_SPAN, Calibration, Candidate, CandidateKind, CountedPositions, Evaluation, Evaluator,
-    ExplainedMetrics, LabelledWindow, Place, Prediction, Wanted, baseline, explained,
+    ABLATION_SPAN, CALIBRATION_PASSES, Calibration, Candidate, CandidateKind, CountedPositions,
+    EXPLAINED_PASSES, Evaluation, Evaluator, ExplainedMetrics, ExplainedText, LabelledWindow, Place,
+    Prediction, Wanted, baseline, explained,
 };
 use glossator_dictionary::{Activation, Dictionary, InputConvention, Metadata, Sign};
 use glossator_model::{
@@ -444,8 +446,14 @@ fn measure(
         }))
     };
     let losses = evaluation.losses.as_ref().unwrap();
-    let text = [batches(), batches()];
-    explained(model, &positions(), &candidate, text, losses, "made up".to_owned(), predictions).unwrap()
+    let text = ExplainedText { calibration: batches(), evaluated: batches(), losses };
+    let passed = Cell::new(0);
+    let progress = |tokens: usize| passed.set(passed.get() + tokens);
+    let (positions, name) = (positions(), "made up".to_owned());
+    let found = explained(model, &positions, &candidate, text, name, predictions, &progress).unwrap();
+    let tokens: usize = sequences().iter().map(Vec::len).sum();
+    assert_eq!(passed.get(), (CALIBRATION_PASSES + EXPLAINED_PASSES) * tokens);
+    found
 }
 
 #[test]

@@ -27,6 +27,11 @@ use crate::sparse_latents::SparseLatents;
 /// Latents whose predictions are held at once.
 const TOGETHER: usize = 64;
 
+/// How often [`explained`] goes through calibration text: read and predicted.
+pub const CALIBRATION_PASSES: usize = 2;
+/// … and through the text that it measures on: that, and through the model as it is and with the reconstruction.
+pub const EXPLAINED_PASSES: usize = CALIBRATION_PASSES + 2;
+
 /// What explanations of a dictionary's latents are worth.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ExplainedMetrics {
@@ -71,6 +76,7 @@ impl Text {
         positions: &CountedPositions,
         candidate: &Candidate,
         batches: Vec<Batch>,
+        progress: &dyn Fn(usize),
     ) -> Result<Self, ModelError> {
         let latents = candidate.coder.dictionary().latents;
         let mut text = Self {
@@ -93,6 +99,7 @@ impl Text {
             first += rows.len() as u32;
             text.inputs.extend(inputs);
             text.targets.extend(gather(&captured[&candidate.writes.hook], candidate.writes, rows));
+            progress(batch.tokens().len());
         }
         Ok(text)
     }
@@ -106,6 +113,10 @@ impl Text {
             predicted.extend(rows.iter().map(|row| whole[*row]));
         }
         predicted
+    }
+
+    fn tokens(&self) -> usize {
+        self.batches.iter().map(|batch| batch.tokens().len()).sum()
     }
 
     fn counted(&self) -> usize {
@@ -123,8 +134,19 @@ struct Substitute {
     recall: Option<f64>,
 }
 
-/// Measures the explanations of one explainer. `calibration` and `evaluated` are batches of text, the latter those on
-/// which `losses` were measured; `predictions` gives the explanation of a latent, if it has one.
+/// The text that explanations are put to the test on, in batches.
+pub struct ExplainedText<'a> {
+    /// Where predictions are scaled.
+    pub calibration: Vec<Batch>,
+    /// Where they are measured.
+    pub evaluated: Vec<Batch>,
+    /// The losses of the dictionary on `evaluated`.
+    pub losses: &'a LossMetrics,
+}
+
+/// Measures the explanations of one explainer; `predictions` gives that of a latent, if it has one. `progress` is told how
+/// many tokens were gone through: [`CALIBRATION_PASSES`] times those of the calibration and [`EXPLAINED_PASSES`] times
+/// those that are evaluated.
 ///
 /// # Errors
 /// What the model or `predictions` says.
@@ -132,18 +154,22 @@ pub fn explained<E: From<ModelError> + Send>(
     model: &Model,
     positions: &CountedPositions,
     candidate: &Candidate,
-    [calibration, evaluated]: [Vec<Batch>; 2],
-    losses: &LossMetrics,
+    text: ExplainedText<'_>,
     explainer: String,
     predictions: impl Fn(usize) -> Result<Option<Prediction>, E> + Sync,
+    progress: &dyn Fn(usize),
 ) -> Result<ExplainedMetrics, E> {
-    let calibration = Text::read(model, positions, candidate, calibration)?;
-    let text = Text::read(model, positions, candidate, evaluated)?;
+    let losses = text.losses;
+    let calibration = Text::read(model, positions, candidate, text.calibration, progress)?;
+    let text = Text::read(model, positions, candidate, text.evaluated, progress)?;
+    let predicted = calibration.tokens() + text.tokens();
     let dictionary = candidate.coder.dictionary();
     let mut decoded: Vec<f32> = dictionary.decoder_bias.repeat(text.counted());
     let (mut precision, mut recall, mut count) = (Vec::new(), Vec::new(), 0);
     for first in (0..dictionary.latents).step_by(TOGETHER) {
         let latents = first..(first + TOGETHER).min(dictionary.latents);
+        let share = |end: usize| predicted * end / dictionary.latents;
+        let passed = share(latents.end) - share(first);
         let substitutes: Vec<Substitute> = latents
             .into_par_iter()
             .map(|latent| Ok(substitute(&calibration, &text, latent, predictions(latent)?)))
@@ -160,11 +186,12 @@ pub fn explained<E: From<ModelError> + Send>(
         count += substitutes.iter().filter(|substitute| substitute.explained).count();
         precision.extend(substitutes.iter().filter_map(|substitute| substitute.precision));
         recall.extend(substitutes.iter().filter_map(|substitute| substitute.recall));
+        progress(passed);
     }
     let reconstruction = candidate.coder.restore(decoded, &text.inputs);
     let mut measured = Reconstruction::new(dictionary.d_output);
     measured.add(&text.targets, &reconstruction);
-    let spliced = spliced_losses(model, positions, candidate, &text, &reconstruction)?;
+    let spliced = spliced_losses(model, positions, candidate, &text, &reconstruction, progress)?;
     let mean = |values: &[f64]| ratio(values.iter().sum(), values.len() as f64);
     let compared = losses.with_spliced(&spliced);
     Ok(ExplainedMetrics {
@@ -210,6 +237,7 @@ fn spliced_losses(
     candidate: &Candidate,
     text: &Text,
     reconstruction: &[f32],
+    progress: &dyn Fn(usize),
 ) -> Result<LossSums, ModelError> {
     let d = candidate.coder.dictionary().d_output;
     let mut sums = LossSums::default();
@@ -225,6 +253,7 @@ fn spliced_losses(
             let clean = CleanRun::new(clean.data, vocabulary, positions.predictions(batch));
             sums.add(&clean.compare(changed.data));
         }
+        progress(2 * batch.tokens().len());
     }
     Ok(sums)
 }

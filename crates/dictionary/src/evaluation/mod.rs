@@ -29,12 +29,14 @@ mod rows;
 mod sparsity;
 
 pub use ablation::{ABLATION_SPAN, AblationMetrics};
-pub use absorption::{AbsorptionMetrics, Word, absorption, words};
+pub use absorption::{AbsorptionMetrics, Word, absorption, absorption_places, words};
 pub use baselines::baseline;
 pub use calibration::{Calibrated, Calibration};
 pub use candidate::{Candidate, CandidateKind};
 pub use evaluator::{Evaluation, Evaluator, Wanted};
-pub use explained::{ExplainedMetrics, Prediction, explained};
+pub use explained::{
+    CALIBRATION_PASSES, EXPLAINED_PASSES, ExplainedMetrics, ExplainedText, Prediction, explained,
+};
 pub use geometry::GeometryMetrics;
 pub use losses::{CleanRun, LossMetrics, LossSums, RunLoss};
 pub use moments::Moments;

@@ -16,8 +16,8 @@
 mod direction;
 mod words;
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use glossator_model::{Batch, Model, ModelError};
 use serde::Serialize;
@@ -62,8 +62,19 @@ pub struct AbsorptionMetrics {
     pub main_latents: Option<f64>,
 }
 
-/// Measures absorption of every candidate that reconstructs what it reads; none for the others and for coordinates,
-/// in their order.
+/// The places where words are read, for the candidates of which absorption is measured: those that reconstruct what they
+/// read, unless they are coordinates.
+pub fn absorption_places(candidates: &[Candidate]) -> BTreeSet<Place> {
+    candidates.iter().filter_map(place).collect()
+}
+
+fn place(candidate: &Candidate) -> Option<Place> {
+    let unfit = candidate.reads != candidate.writes || candidate.kind == CandidateKind::Coordinates;
+    (!unfit).then_some(candidate.reads)
+}
+
+/// Measures absorption of candidates, in their order; none for those that have no place in [`absorption_places`].
+/// `progress` is told how many words were read, place by place.
 ///
 /// # Errors
 /// What the model says.
@@ -72,18 +83,18 @@ pub fn absorption(
     beginning: &[u32],
     words: &[Word],
     candidates: &[Candidate],
+    progress: &dyn Fn(usize),
 ) -> Result<Vec<Option<AbsorptionMetrics>>, ModelError> {
     let mut places: BTreeMap<Place, Letters> = BTreeMap::new();
     let mut measured = Vec::new();
     for candidate in candidates {
-        let unfit = candidate.reads != candidate.writes || candidate.kind == CandidateKind::Coordinates;
-        if unfit || words.is_empty() {
+        let Some(place) = place(candidate).filter(|_| !words.is_empty()) else {
             measured.push(None);
             continue;
-        }
-        let letters = match places.entry(candidate.reads) {
+        };
+        let letters = match places.entry(place) {
             Entry::Occupied(read) => read.into_mut(),
-            Entry::Vacant(unread) => unread.insert(Letters::read(model, beginning, words, candidate.reads)?),
+            Entry::Vacant(unread) => unread.insert(Letters::read(model, beginning, words, place, progress)?),
         };
         measured.push(Some(letters.measure(candidate)));
     }
@@ -102,7 +113,13 @@ struct Letters {
 }
 
 impl Letters {
-    fn read(model: &Model, beginning: &[u32], words: &[Word], place: Place) -> Result<Self, ModelError> {
+    fn read(
+        model: &Model,
+        beginning: &[u32],
+        words: &[Word],
+        place: Place,
+        progress: &dyn Fn(usize),
+    ) -> Result<Self, ModelError> {
         let whole = place.hook.width(model.architecture());
         let columns = place.columns(whole);
         let width = columns.len();
@@ -114,6 +131,7 @@ impl Letters {
             let rows = captured[&place.hook].data.chunks_exact(whole);
             let last = rows.skip(beginning.len()).step_by(beginning.len() + 1);
             last.for_each(|row| activations.extend(&row[columns.clone()]));
+            progress(words.len());
         }
         Ok(Self::new(width, words.iter().map(|word| word.letter).collect(), activations))
     }

@@ -6,14 +6,17 @@ use std::ops::Range;
 use anyhow::{Context, ensure};
 use glossator_corpus::Corpus;
 use glossator_dictionary::evaluation::{
-    AbsorptionMetrics, Calibrated, Calibration, Candidate, CountedPositions, Evaluation, Evaluator,
-    LabelledWindow, Moments, Place, Wanted, absorption, words,
+    AbsorptionMetrics, CALIBRATION_PASSES, Calibrated, Calibration, Candidate, CountedPositions,
+    EXPLAINED_PASSES, Evaluation, Evaluator, LabelledWindow, Moments, Place, Wanted, Word, absorption,
+    absorption_places, words,
 };
+use glossator_explain::explaining::Explainer;
 use glossator_model::{Batch, Model};
 use indicatif::ProgressBar;
 
+use super::explanations::Explanations;
 use super::report::Report;
-use super::{Baseline, Evaluate, candidates, explanations};
+use super::{Baseline, Evaluate, candidates};
 use crate::arguments::model::{load, load_shuffled};
 use crate::output;
 
@@ -37,6 +40,8 @@ pub(super) struct Prepared {
     with_ablations: usize,
     /// The first ones that are probed for labels.
     with_labels: usize,
+    /// Of the dictionaries' features; none without an atlas.
+    explanations: Option<Explanations>,
     batch: usize,
 }
 
@@ -44,6 +49,7 @@ impl Prepared {
     pub(super) fn new(command: &Evaluate) -> anyhow::Result<Self> {
         let model = load(&command.model, command.precision)?;
         let candidates = candidates::dictionaries(&command.dictionaries, model.architecture())?;
+        let explanations = Explanations::find(command, &candidates)?;
         let tokenizer = model.tokenizer()?;
         let mut plan = command.corpus.plan(command.sources.clone());
         let context = plan.context.max(1) as u64;
@@ -74,6 +80,7 @@ impl Prepared {
             positions,
             candidates,
             calibration,
+            explanations,
             batch,
         })
     }
@@ -110,10 +117,10 @@ impl Prepared {
     fn with_shuffled_weights(self, command: &Evaluate) -> anyhow::Result<Self> {
         let model = load_shuffled(&command.model, command.precision)?;
         let candidates = candidates::on_shuffled_model(command, model.architecture())?;
-        Ok(Self { model, candidates, ..self })
+        Ok(Self { model, candidates, explanations: None, ..self })
     }
 
-    /// The pass over the windows after those of the calibration.
+    /// The pass over the windows after those of the calibration, and all that follows from it.
     fn evaluate(
         &self,
         command: &Evaluate,
@@ -123,7 +130,11 @@ impl Prepared {
         let (evaluated, candidates) = (self.corpus.len() - self.calibration, self.candidates.len());
         let passes = [(self.with_losses, candidates + 2 * means.len()), (self.with_ablations, candidates)];
         let more: usize = passes.iter().map(|(windows, passes)| windows * passes).sum();
-        let bar = bar((evaluated + more) * self.corpus.context(), "evaluating");
+        let letters = FirstLetters::new(self, command.absorption_words)?;
+        let bar = bar(
+            (evaluated + more + self.explanation_passes()) * self.corpus.context() + letters.work,
+            "evaluating",
+        );
         // What is wanted changes between batches only.
         let mut edges = [0, self.with_losses, self.with_ablations, self.with_labels, evaluated];
         edges.sort_unstable();
@@ -140,21 +151,31 @@ impl Prepared {
         }
         bar.set_message("probing");
         let mut evaluations = evaluator.finish();
-        let absorbed = self.absorption(command.absorption_words)?;
-        bar.set_message("explanations");
-        explanations::measure(
-            command,
-            &self.model,
-            &self.positions,
-            &self.candidates,
-            &|| self.explained_text(),
-            &mut evaluations,
-        )?;
-        for (evaluation, absorption) in evaluations.iter_mut().zip(absorbed) {
+        bar.set_message("letters");
+        for (evaluation, absorption) in evaluations.iter_mut().zip(letters.absorption(self, &bar)?) {
             evaluation.absorption = absorption;
         }
+        self.explain(&mut evaluations, &bar)?;
         bar.finish_and_clear();
         Ok(evaluations)
+    }
+
+    /// What explanations are worth, if there is an atlas.
+    fn explain(&self, evaluations: &mut [Evaluation], bar: &ProgressBar) -> anyhow::Result<()> {
+        let Some(explanations) = &self.explanations else { return Ok(()) };
+        let progress = |explainer: Explainer, tokens: usize| {
+            bar.set_message(explainer.name());
+            bar.inc(tokens as u64);
+        };
+        let text = || self.explained_text();
+        explanations.measure(&self.model, &self.positions, &self.candidates, &text, evaluations, &progress)
+    }
+
+    /// Windows that explanations are held against, each as often as it is gone through.
+    fn explanation_passes(&self) -> usize {
+        let calibrating = self.calibration.min(self.with_losses);
+        let each = CALIBRATION_PASSES * calibrating + EXPLAINED_PASSES * self.with_losses;
+        self.explanations.as_ref().map_or(0, |explanations| explanations.tests() * each)
     }
 
     /// For explanations: as much text of the calibration as losses are measured on, and that text.
@@ -162,15 +183,6 @@ impl Prepared {
         let calibrating = 0..self.calibration.min(self.with_losses);
         let evaluated = self.calibration..self.calibration + self.with_losses;
         [calibrating, evaluated].map(|ids| self.batches(ids).map(|ids| self.batch(ids)).collect())
-    }
-
-    /// Feature absorption on words after a fixed beginning.
-    fn absorption(&self, count: usize) -> anyhow::Result<Vec<Option<AbsorptionMetrics>>> {
-        let tokenizer = self.model.tokenizer()?;
-        let words = words(tokenizer.vocab_size(), |token| tokenizer.decode(&[token]), count);
-        let mut beginning: Vec<u32> = self.corpus.bos().into_iter().collect();
-        beginning.extend(tokenizer.encode("The first letter of the word")?);
-        Ok(absorption(&self.model, &beginning, &words, &self.candidates)?)
     }
 
     fn calibrate(&self, command: &Evaluate) -> anyhow::Result<Calibrated> {
@@ -205,6 +217,36 @@ impl Prepared {
             Some(LabelledWindow { document: document.0, label })
         };
         ids.map(label).collect()
+    }
+}
+
+/// Words after a fixed beginning, on which feature absorption is measured.
+struct FirstLetters {
+    beginning: Vec<u32>,
+    words: Vec<Word>,
+    /// Token passes.
+    work: usize,
+}
+
+impl FirstLetters {
+    fn new(prepared: &Prepared, count: usize) -> anyhow::Result<Self> {
+        let tokenizer = prepared.model.tokenizer()?;
+        let words = words(tokenizer.vocab_size(), |token| tokenizer.decode(&[token]), count);
+        let mut beginning: Vec<u32> = prepared.corpus.bos().into_iter().collect();
+        beginning.extend(tokenizer.encode("The first letter of the word")?);
+        let places = absorption_places(&prepared.candidates).len();
+        let work = places * words.len() * (beginning.len() + 1);
+        Ok(Self { beginning, words, work })
+    }
+
+    fn absorption(
+        &self,
+        prepared: &Prepared,
+        bar: &ProgressBar,
+    ) -> anyhow::Result<Vec<Option<AbsorptionMetrics>>> {
+        let progress = |words: usize| bar.inc((words * (self.beginning.len() + 1)) as u64);
+        let (model, candidates) = (&prepared.model, &prepared.candidates);
+        Ok(absorption(model, &self.beginning, &self.words, candidates, &progress)?)
     }
 }
 
