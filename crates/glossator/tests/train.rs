@@ -370,6 +370,7 @@ fn contradictions_in_a_run_file_are_named() {
         ("k = 4\nskip = true", "a: skip is for transcoders"),
         ("k = 4\nresample_at = [10]", "a: resample_at is for the variant l1"),
         ("k = 40", "a: k is 40, but there are 32 latents"),
+        ("k = 4\nhead = 9", "a: blocks.0.hook_resid_mid has no head 9"),
         ("k = 4\nvariant = \"matryoshka\"\ngroups = [0.9, 0.9]\n", "a: 32 latents do not divide into groups"),
         ("k = 4\nnonsense = 1", "unknown field `nonsense`"),
     ] {
@@ -377,6 +378,7 @@ fn contradictions_in_a_run_file_are_named() {
         let output = glossator(["train", run.to_str().unwrap()]);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && error.contains(message), "`{message}` is not in:\n{error}");
+        assert!(!error.contains("steps of"), "the run had begun before it was refused:\n{error}");
     }
 }
 

@@ -67,6 +67,18 @@ struct Origin {
 }
 
 impl Learner {
+    /// Refuses an entry that contradicts the hook points' widths, before the model runs for minutes to fill the buffer.
+    pub(super) fn check(entry: &DictionaryEntry, [read, target]: [Columns; 2]) -> anyhow::Result<()> {
+        let setting = Setting {
+            widths: [read.count, target.count],
+            latents: latents(entry, read),
+            variance: 1.0,
+            steps: 0,
+            precision: Precision::F32,
+        };
+        recipe::recipe(entry, &setting).map(|_| ())
+    }
+
     /// A learner that begins with what the first joint rows show.
     pub(super) fn begin(
         entry: &DictionaryEntry,
@@ -269,11 +281,15 @@ fn setting(
 ) -> Setting {
     Setting {
         widths: [read.count, target.count],
-        latents: entry.latents.or(entry.expansion.map(|e| e * read.count)).unwrap_or(read.count),
+        latents: latents(entry, read),
         variance,
         steps: shared.steps,
         precision: shared.precision,
     }
+}
+
+fn latents(entry: &DictionaryEntry, read: Columns) -> usize {
+    entry.latents.or(entry.expansion.map(|e| e * read.count)).unwrap_or(read.count)
 }
 
 fn part(row: &[f32], columns: Columns) -> &[f32] {

@@ -95,6 +95,9 @@ impl<'a> Pass<'a> {
             .with_context(|| format!("cannot load {}", run.model))?;
         let cached = cache.map(cache::cached_hooks).transpose()?.unwrap_or_default();
         let joint = JointRows::new(run, model.architecture(), cached)?;
+        for entry in &run.dictionary {
+            Learner::check(entry, joint.columns(entry, model.architecture())?)?;
+        }
         let corpus = Corpus::open(&run.plan(), model.tokenizer()?)?;
         let tokenizer = model.tokenizer()?;
         let taken = corpus.windows().map(|window| {
