@@ -158,6 +158,12 @@ fn what_does_not_fit_is_refused() {
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && error.contains(reason), "`{error}` does not say `{reason}`");
     }
+    let notes = |probed: &str| {
+        let arguments = ["--dictionary", "sae<b>", "--baselines", "none", "--probe-windows", probed];
+        String::from_utf8(evaluate(directory.path(), 1200, &arguments).stderr).unwrap()
+    };
+    assert!(notes("20").contains("no value of `kind` has windows enough"));
+    assert!(!notes("4096").contains("no value of"));
     let output = evaluate(directory.path(), 9_000_000, &["--dictionary", "sae<b>"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("lower --calibration-tokens"));
 }

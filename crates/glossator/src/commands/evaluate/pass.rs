@@ -104,6 +104,7 @@ impl Prepared {
             label_field: command.label_field.clone(),
             evaluations,
         };
+        note_without_tasks(command, &report.evaluations);
         if command.baselines.contains(&Baseline::Shuffled) || !command.shuffled_dictionaries.is_empty() {
             output::note("the same on the model with shuffled weights");
             let shuffled = self.with_shuffled_weights(command)?;
@@ -255,6 +256,18 @@ fn bar(work: usize, message: &'static str) -> ProgressBar {
     let bar = output::progress(work as u64, "token passes");
     bar.set_message(message);
     bar
+}
+
+/// Says why there are no probes where labels were asked for.
+fn note_without_tasks(command: &Evaluate, evaluations: &[Evaluation]) {
+    let probed =
+        |evaluation: &Evaluation| evaluation.probes.as_ref().is_some_and(|probes| !probes.tasks.is_empty());
+    if let Some(field) = command.label_field.as_ref().filter(|_| !evaluations.iter().any(probed)) {
+        output::note(&format!(
+            "no value of `{field}` has windows enough, and others beside it, to be probed for: raise --tokens and \
+             --probe-windows"
+        ));
+    }
 }
 
 /// The mean activations of mean ablation.
