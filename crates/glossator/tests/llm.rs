@@ -66,6 +66,34 @@ fn a_question_is_asked_once_and_the_ledger_tells_of_it() {
     }
 }
 
+/// What an older probe found is not believed for ever: the questions have changed since.
+#[test]
+fn an_endpoint_that_an_older_probe_knew_is_probed_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = echo();
+    let ask = ["ask", "Polly?", "--llm", "http", "--base-url", &server.base];
+    assert!(glossator(directory.path(), &ask).status.success());
+    let ledger = || glossator_llm::Ledger::open(&directory.path().join("glossator-llm.sqlite")).unwrap();
+    let name = ledger().models().unwrap().remove(0);
+    let stored: Value = ledger().probe(&name).unwrap().unwrap();
+    assert_eq!((&stored["version"], &stored["capabilities"]["grades"]), (&json!(1), &json!(false)));
+    // As it was stored before there were versions, with a verdict that is wrong.
+    let mut old = stored.clone();
+    old.as_object_mut().unwrap().remove("version");
+    old["capabilities"]["grades"] = json!(true);
+    let capabilities = serde_json::from_value(old["capabilities"].clone()).unwrap();
+    ledger().put_model(&name, capabilities, Some(&old)).unwrap();
+    let before = server.calls().len();
+    let again = glossator(directory.path(), &ask);
+    assert!(text(&again.stderr).contains("an older probe"), "{}", text(&again.stderr));
+    assert!(server.calls().len() > before + 5, "the questions are asked again");
+    assert_eq!(ledger().probe::<Value>(&name).unwrap(), Some(stored));
+    assert!(!ledger().capabilities(&name).unwrap().unwrap().grades);
+    let before = server.calls().len();
+    assert!(glossator(directory.path(), &ask).status.success());
+    assert_eq!(server.calls().len(), before + 1, "once: the list of models is asked for, and nothing else");
+}
+
 #[test]
 fn a_budget_holds_and_needs_a_price() {
     let directory = tempfile::tempdir().unwrap();

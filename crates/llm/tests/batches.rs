@@ -94,8 +94,12 @@ fn answers(provider: &Provider, file: &str) -> Reply {
 
 fn client(server: &Server, ledger: &Path, most: Option<Duration>) -> Client {
     let endpoint = Endpoint::new(&server.base, None, "m", Timeouts::default()).unwrap();
-    let probe =
-        Probe { dialect: Dialect::unknown(), capabilities: Capabilities::default(), findings: Vec::new() };
+    let probe = Probe {
+        version: Probe::VERSION,
+        dialect: Dialect::unknown(),
+        capabilities: Capabilities::default(),
+        findings: Vec::new(),
+    };
     let ledger = Arc::new(Ledger::open(ledger).unwrap());
     let waiting = Waiting { pause: Duration::from_millis(10), most };
     let model = BatchModel::new(endpoint, probe, Arc::clone(&ledger), waiting);

@@ -26,7 +26,12 @@ fn endpoint(base: &str) -> Endpoint {
 }
 
 fn client_with(server: &Server, dialect: Dialect, attempts: u32) -> Client {
-    let probe = Probe { dialect, capabilities: Capabilities::default(), findings: Vec::new() };
+    let probe = Probe {
+        version: Probe::VERSION,
+        dialect,
+        capabilities: Capabilities::default(),
+        findings: Vec::new(),
+    };
     let limits = Limits { attempts, ..Limits::default() };
     Client::new(Box::new(HttpModel::new(endpoint(&server.base), probe, limits)))
 }
@@ -188,8 +193,12 @@ fn a_huge_answer_is_not_taken_into_memory() {
         bytes.resize(70_000_100, b' ');
         Reply::Raw(bytes)
     });
-    let probe =
-        Probe { dialect: Dialect::unknown(), capabilities: Capabilities::default(), findings: Vec::new() };
+    let probe = Probe {
+        version: Probe::VERSION,
+        dialect: Dialect::unknown(),
+        capabilities: Capabilities::default(),
+        findings: Vec::new(),
+    };
     let endpoint = Endpoint::new(&server.base, None, "m", Timeouts::default()).unwrap();
     let client = Client::new(Box::new(HttpModel::new(endpoint, probe, Limits::default())));
     let failure = client.ask(&[request("hello")]).unwrap().remove(0).unwrap_err();
@@ -233,8 +242,12 @@ fn nowhere() -> String {
 }
 
 fn client_at(base: &str, limits: Limits) -> Client {
-    let probe =
-        Probe { dialect: Dialect::unknown(), capabilities: Capabilities::default(), findings: Vec::new() };
+    let probe = Probe {
+        version: Probe::VERSION,
+        dialect: Dialect::unknown(),
+        capabilities: Capabilities::default(),
+        findings: Vec::new(),
+    };
     Client::new(Box::new(HttpModel::new(endpoint(base), probe, limits)))
 }
 

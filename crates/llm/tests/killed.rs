@@ -21,8 +21,12 @@ const KILLS: usize = 10;
 
 /// The run: all requests, equal ones among them, to the server and the ledger in the environment.
 fn run(base: &str, ledger: &Path) {
-    let probe =
-        Probe { dialect: Dialect::unknown(), capabilities: Capabilities::default(), findings: Vec::new() };
+    let probe = Probe {
+        version: Probe::VERSION,
+        dialect: Dialect::unknown(),
+        capabilities: Capabilities::default(),
+        findings: Vec::new(),
+    };
     let endpoint = Endpoint::new(base, None, "m", Timeouts::default()).unwrap();
     let limits = Limits { concurrency: CONCURRENCY, ..Limits::default() };
     let client = Client::new(Box::new(HttpModel::new(endpoint, probe, limits)))

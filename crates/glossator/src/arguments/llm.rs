@@ -196,13 +196,15 @@ impl LlmArgs {
     }
 }
 
-/// What the ledger knows of the endpoint, or what it says now.
+/// What the ledger knows of the endpoint, or what it says now. What was found with other questions than today's is asked again.
 fn known(endpoint: &Endpoint, ledger: &Ledger) -> anyhow::Result<Probe> {
     let name = endpoint.name();
-    if let Some(known) = ledger.probe(&name)? {
+    let known: Option<Probe> = ledger.probe(&name)?;
+    let again = if known.is_some() { " (the ledger knows it from an older probe)" } else { "" };
+    if let Some(known) = known.filter(Probe::is_current) {
         return Ok(known);
     }
-    output::note(&format!("{name}: finding out what it offers"));
+    output::note(&format!("{name}: finding out what it offers{again}"));
     let probe = probe(endpoint)?;
     ledger.put_model(&name, probe.capabilities, Some(&probe))?;
     Ok(probe)

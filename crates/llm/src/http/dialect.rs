@@ -88,12 +88,26 @@ impl SchemaMethod {
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Probe {
+    /// The version of the questions that found it; 0 where it was not kept yet.
+    #[serde(default)]
+    pub version: u32,
     /// How to ask.
     pub dialect: Dialect,
     /// What is offered.
     pub capabilities: Capabilities,
     /// What was found out, and how.
     pub findings: Vec<Finding>,
+}
+
+impl Probe {
+    /// The version of the questions that are asked now. It goes up when one of them finds something else than before, so that what
+    /// was found with the old ones is not believed for ever: 1 asks for grades at a place where digits are likely.
+    pub const VERSION: u32 = 1;
+
+    /// Whether the questions that found it are those that are asked now.
+    pub fn is_current(&self) -> bool {
+        self.version == Self::VERSION
+    }
 }
 
 /// One thing that was found out.

@@ -1,7 +1,8 @@
 //! What an endpoint offers, found out with about a dozen small questions.
 //!
 //! Each question is made so that its answer shows the thing itself: a schema that only one word fits, a count that is
-//! begun, the same seed twice and another one. What cannot be shown counts as not offered, and the finding says why.
+//! begun, the same seed twice and another one. What cannot be shown counts as not offered, and the finding says why. A question that
+//! comes to ask something else raises [`Probe::VERSION`].
 
 use serde_json::{Value, json};
 
@@ -41,7 +42,7 @@ pub fn probe(endpoint: &Endpoint) -> Result<Probe, LlmError> {
     };
     capabilities.grades = prober.grades();
     capabilities.number_ten = prober.number_ten(capabilities);
-    Ok(Probe { dialect: prober.dialect, capabilities, findings: prober.findings })
+    Ok(Probe { version: Probe::VERSION, dialect: prober.dialect, capabilities, findings: prober.findings })
 }
 
 struct Prober<'a> {
