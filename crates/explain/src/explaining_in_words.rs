@@ -22,7 +22,7 @@ use crate::sample::Sample;
 use crate::simulate::Simulator;
 use crate::simulating::{Simulations, Watch};
 use crate::tally::Tally;
-use crate::words::{Draft, Evidence, Method, answer};
+use crate::words::{Draft, Echo, Evidence, Method, answer};
 
 /// Units that are asked about, and stored, together.
 const BLOCK: usize = 32;
@@ -180,14 +180,16 @@ impl InWords<'_> {
         for asked in asked {
             let (these, after) = rest.split_at(asked.drafts.len() * self.samples.max(1) as usize);
             rest = after;
+            let echoes = asked.drafts.iter().map(|draft| method.echo(self.prompts, draft));
+            let echoes: Vec<Echo> = echoes.collect::<Result<_, _>>()?;
             for sample in these.chunks(asked.drafts.len()) {
-                let read = |outcome: &Outcome| {
-                    let read = answer::sentence(outcome, begin.as_deref());
+                let read = |(outcome, echo): (&Outcome, &Echo)| {
+                    let read = answer::sentence(outcome, begin.as_deref(), echo);
                     asked.tally.count(outcome, read.as_ref().err());
                     read
                 };
                 // All are counted, also those after a failure.
-                let texts: Vec<Result<String, Failure>> = sample.iter().map(read).collect();
+                let texts: Vec<Result<String, Failure>> = sample.iter().zip(&echoes).map(read).collect();
                 asked.samples.push(texts.into_iter().collect());
             }
         }

@@ -171,6 +171,22 @@ fn answers_that_cannot_be_read_leave_rounds_without_a_result() {
     assert!(log.rounds[0].failure.as_deref().unwrap().starts_with("no revised explanation"), "{log:?}");
 }
 
+/// Small models write the lines of the prompt, or the evidence, in place of an explanation.
+#[test]
+fn an_answer_that_only_repeats_what_was_asked_is_no_explanation() {
+    for revised in [
+        "the token \"ing\". The explanation says that it responds. Response: 4, so it stays silent, AGAINST the explanation.",
+        "ing\t9",
+    ] {
+        let (log, atlas, ..) = revise(SENTENCES, revised);
+        let failure = log.rounds[0].failure.as_deref().unwrap();
+        assert!(failure.starts_with("no revised explanation: the answer repeats"), "{failure}");
+        assert_eq!((log.kept, &log.rounds[0].revised), (None, &None));
+        let calls = atlas.calls(UnitId::new(HookPoint::mlp_post(0), 3)).unwrap();
+        assert_eq!(calls.iter().find_map(|calls| calls.failures.get("malformed")), Some(&2));
+    }
+}
+
 /// The published baselines: as many random texts, none of which scores the explanation, or nothing new.
 #[test]
 fn baselines_show_random_texts_or_nothing() {

@@ -127,7 +127,22 @@ impl Template {
         self.begin.as_deref()
     }
 
-    /// The same, for answers that are a single word, number or list, which nothing may stand before.
+    /// The whole sentences and headings that the prompt itself says to the reader, whatever is filled in: what stands between the tags
+    /// of its instructions and its question, cut at line breaks and after full stops.
+    pub fn phrases(&self) -> Vec<&str> {
+        let mut phrases = Vec::new();
+        for mut rest in [self.system.as_str(), self.user.as_str()] {
+            while let Some(place) = rest.find("{{").into_iter().chain(rest.find("{%")).min() {
+                phrases.extend(cut(&rest[..place]));
+                let close = if rest[place..].starts_with("{{") { "}}" } else { "%}" };
+                rest = rest[place..].find(close).map_or("", |end| &rest[place + end + close.len()..]);
+            }
+            phrases.extend(cut(rest));
+        }
+        phrases
+    }
+
+    /// What every answer begins with, for answers that are a single word, number or list, which nothing may stand before.
     ///
     /// # Errors
     /// If it has a section `begin`.
@@ -176,6 +191,12 @@ impl Template {
     }
 }
 
+/// The pieces of a text between line breaks and full stops.
+fn cut(text: &str) -> impl Iterator<Item = &str> {
+    let pieces = text.lines().flat_map(|line| line.split(". "));
+    pieces.map(|piece| piece.trim().trim_end_matches('.')).filter(|piece| !piece.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -199,6 +220,13 @@ mod tests {
         ];
         assert_eq!(filled.messages, expected, "what is filled in is neither read nor escaped");
         assert_eq!(filled.begin.as_deref(), Some("It is"));
+    }
+
+    #[test]
+    fn phrases_are_what_stands_between_the_tags() {
+        let text = "@@ system\nBe brief{% if x %}, or not{% endif %}. Say one thing.\n@@ user\nTexts: {{ \"a. b\" ~ x }}, then\nmore\n";
+        let template = Template::parse("x.txt", text).unwrap();
+        assert_eq!(template.phrases(), ["Be brief", ", or not", "Say one thing", "Texts:", ", then", "more"]);
     }
 
     #[test]

@@ -118,11 +118,14 @@ impl Shown {
 
     /// The explanation in an outcome.
     pub fn read(
+        &self,
         method: Method,
         prompts: &Prompts,
         outcome: &Outcome,
     ) -> Result<Result<String, Failure>, ExplainError> {
-        Ok(answer::sentence(outcome, method.begin(prompts)?.as_deref()))
+        let echo =
+            self.draft(method).map(|draft| method.echo(prompts, &draft)).transpose()?.unwrap_or_default();
+        Ok(answer::sentence(outcome, method.begin(prompts)?.as_deref(), &echo))
     }
 }
 

@@ -6,7 +6,7 @@ use glossator_llm::Request;
 use glossator_model::UnitId;
 
 use super::sentences::{self, EACH};
-use super::{Feedback, Revising, Round, Tested};
+use super::{Feedback, Revising, Round, Tested, rewriting};
 use crate::ExplainError;
 use crate::sample::Sample;
 use crate::words::Evidence;
@@ -48,7 +48,7 @@ impl Revising<'_> {
             }
             let mut round = Round::of(&tested);
             round.sentences = self.stand_ins();
-            requests.push(rounds.rewriting(&evidence, &round)?);
+            requests.push(rounds.rewriting(&rewriting::question(&evidence, &round))?);
             tested = written(number + 1);
             requests.extend(simulations.requests(self.atlas, &tested, &valid)?);
         }

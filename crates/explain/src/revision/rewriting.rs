@@ -1,24 +1,17 @@
 //! Asking for a better explanation: the one that was tested, training excerpts, and the sentences with what the unit did.
 
 use glossator_llm::{Capabilities, Generation, Message, Request, Want};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Feedback, Round};
-use crate::ExplainError;
-use crate::prompts::{Prompts, visible};
+use crate::prompts::{PromptError, Template, visible};
 use crate::words::{Evidence, Method};
 
 /// Most tokens of a revised explanation.
 const ANSWER_TOKENS: u32 = 60;
 
-/// The request for a revised explanation of a unit after what `round` has shown.
-pub(super) fn request(
-    prompts: &Prompts,
-    capabilities: Capabilities,
-    feedback: Feedback,
-    evidence: &Evidence<'_>,
-    round: &Round,
-) -> Result<Request, ExplainError> {
+/// What the explainer is shown after a round.
+pub(super) fn question(evidence: &Evidence<'_>, round: &Round) -> Value {
     let excerpts = Method::MaxActivating.drafts(evidence);
     let excerpts = excerpts.first().map_or_else(|| json!([]), |draft| draft.question["excerpts"].clone());
     let shown = round.sentences.iter().map(|sentence| {
@@ -30,9 +23,18 @@ pub(super) fn request(
             "token": visible(&sentence.token),
         })
     });
-    let shown: Vec<serde_json::Value> = shown.collect();
-    let question = json!({"explanation": visible(&round.tested), "excerpts": excerpts, "sentences": shown});
-    let conversation = prompts.template("revise")?.fill(&json!({"feedback": feedback}), &[], &question)?;
+    let shown: Vec<Value> = shown.collect();
+    json!({"explanation": visible(&round.tested), "excerpts": excerpts, "sentences": shown})
+}
+
+/// The request for a revised explanation.
+pub(super) fn request(
+    template: &Template,
+    capabilities: Capabilities,
+    feedback: Feedback,
+    question: &Value,
+) -> Result<Request, PromptError> {
+    let conversation = template.fill(&json!({"feedback": feedback}), &[], question)?;
     let mut messages = conversation.messages;
     if let Some(begin) = conversation.begin.filter(|_| capabilities.continues_turn) {
         messages.push(Message::assistant(begin));

@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use glossator_llm::{Client, Outcome, Request};
+use serde_json::Value;
 
 use super::{Feedback, Log, Round, Tested, Wanted, rewriting, sentences};
 use crate::ExplainError;
 use crate::prompts::Prompts;
 use crate::simulating::Watch;
 use crate::tally::Tally;
-use crate::words::{Evidence, answer};
+use crate::words::{Echo, Evidence, answer};
 
 /// What an explanation is of, and can be tested on: a unit of a subject model, or a made-up one.
 pub(crate) trait Subject {
@@ -167,14 +168,16 @@ impl Rounds<'_> {
         rounds: &mut [Round],
     ) -> Result<(), ExplainError> {
         let asked: Vec<usize> = (0..rounds.len()).filter(|&of| rounds[of].failure.is_none()).collect();
-        let mut requests = Vec::with_capacity(asked.len());
+        let template = self.prompts.template("revise")?;
+        let (mut requests, mut echoes) = (Vec::with_capacity(asked.len()), Vec::with_capacity(asked.len()));
         for &of in &asked {
-            let evidence = subjects[of].0.evidence()?;
-            requests.push(self.rewriting(&evidence, &rounds[of])?);
+            let question = rewriting::question(&subjects[of].0.evidence()?, &rounds[of]);
+            requests.push(self.rewriting(&question)?);
+            echoes.push(Echo::of(template, &question));
         }
-        let begin = self.prompts.template("revise")?.begin();
-        for (of, outcome) in asked.into_iter().zip(self.client.ask_with(&requests, self.watch)?) {
-            let sentence = answer::sentence(&outcome, begin);
+        let outcomes = self.client.ask_with(&requests, self.watch)?;
+        for ((of, echo), outcome) in asked.into_iter().zip(echoes).zip(outcomes) {
+            let sentence = answer::sentence(&outcome, template.begin(), &echo);
             revised[of].tally.count(&outcome, sentence.as_ref().err());
             match sentence {
                 Ok(sentence) => rounds[of].revised = Some(sentence),
@@ -186,8 +189,9 @@ impl Rounds<'_> {
         Ok(())
     }
 
-    /// The request for a better explanation after what a round has shown.
-    pub(super) fn rewriting(&self, evidence: &Evidence<'_>, round: &Round) -> Result<Request, ExplainError> {
-        rewriting::request(self.prompts, self.client.capabilities(), self.feedback, evidence, round)
+    /// The request for a better explanation, with what is shown for it.
+    pub(super) fn rewriting(&self, question: &Value) -> Result<Request, ExplainError> {
+        let template = self.prompts.template("revise")?;
+        Ok(rewriting::request(template, self.client.capabilities(), self.feedback, question)?)
     }
 }

@@ -1,10 +1,12 @@
 //! What is made of an answer in words: one sentence, or a failure.
 //!
 //! An explanation is the first line of the answer, without the words that every answer begins with, without quotation marks
-//! around it and a full stop at its end. A refusal, an empty answer, and one that was cut off within its first sentence are
-//! failures; they are counted and never stored as explanations.
+//! around it and a full stop at its end. A refusal, an empty answer, one that was cut off within its first sentence, and one that
+//! only repeats what was asked ([`Echo`]) are failures; they are counted and never stored as explanations.
 
 use glossator_llm::{Answer, Failure, FailureKind, Finish, Outcome};
+
+use super::Echo;
 
 /// The longest explanation, in characters. One sentence was asked for.
 const LONGEST: usize = 600;
@@ -13,8 +15,8 @@ const LONGEST: usize = 600;
 const REFUSALS: [&str; 8] =
     ["i'm sorry", "i am sorry", "sorry,", "i cannot", "i can't", "i can not", "i'm unable", "as an ai"];
 
-/// The explanation in an outcome; `begin` is what the answer was to begin with.
-pub fn sentence(outcome: &Outcome, begin: Option<&str>) -> Result<String, Failure> {
+/// The explanation in an outcome; `begin` is what the answer was to begin with, `echo` what it must not repeat.
+pub fn sentence(outcome: &Outcome, begin: Option<&str>, echo: &Echo) -> Result<String, Failure> {
     let answer = outcome.as_ref().map_err(Clone::clone)?;
     let failed = |kind, message: &str| Failure { kind, message: message.to_owned(), usage: answer.usage };
     let text = answer.text.trim_start();
@@ -29,6 +31,9 @@ pub fn sentence(outcome: &Outcome, begin: Option<&str>) -> Result<String, Failur
     }
     if sentence.chars().count() > LONGEST {
         return Err(failed(FailureKind::Malformed, "the answer is far longer than a sentence"));
+    }
+    if let Some(message) = echo.repeated(sentence) {
+        return Err(failed(FailureKind::Malformed, message));
     }
     Ok(sentence.to_owned())
 }
@@ -66,7 +71,7 @@ mod tests {
 
     fn read(text: &str, finish: Finish) -> Result<String, FailureKind> {
         let answer = Answer { text: text.to_owned(), finish, ..Answer::default() };
-        sentence(&Ok(answer), Some("This neuron looks for")).map_err(|failure| failure.kind)
+        sentence(&Ok(answer), Some("This neuron looks for"), &Echo::default()).map_err(|failure| failure.kind)
     }
 
     #[test]
@@ -97,7 +102,7 @@ mod tests {
         assert_eq!(read(&"word ".repeat(200), Finish::Stop), Err(FailureKind::Malformed));
         let failure =
             Failure { kind: FailureKind::Unreachable, message: String::new(), usage: Usage::default() };
-        assert_eq!(sentence(&Err(failure.clone()), None), Err(failure));
+        assert_eq!(sentence(&Err(failure.clone()), None, &Echo::default()), Err(failure));
     }
 
     #[test]

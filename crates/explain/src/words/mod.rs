@@ -15,6 +15,7 @@
 pub mod answer;
 pub(crate) mod assigning;
 mod contrastive;
+mod echo;
 mod evidence;
 mod logits;
 mod marked;
@@ -29,6 +30,7 @@ use std::str::FromStr;
 use glossator_llm::{Capabilities, Generation, Message, Request, Want};
 use serde_json::{Value, json};
 
+pub use echo::Echo;
 pub use evidence::Evidence;
 
 use crate::ExplainError;
@@ -132,6 +134,11 @@ impl Method {
     /// What every answer is to begin with.
     pub fn begin(self, prompts: &Prompts) -> Result<Option<String>, PromptError> {
         Ok(self.template(prompts)?.begin().map(str::to_owned))
+    }
+
+    /// What an answer about `draft` must not repeat.
+    pub fn echo(self, prompts: &Prompts, draft: &Draft) -> Result<Echo, PromptError> {
+        Ok(Echo::of(self.template(prompts)?, &draft.question))
     }
 
     /// The request for one sample of an explanation: the likeliest answer for sample 0, drawn answers for others.

@@ -208,7 +208,7 @@ fn explained(
     }
     let mut found = Vec::with_capacity(puzzles.len());
     for ((puzzle, known), outcome) in puzzles.iter().zip(known).zip(client.ask(&requests)?) {
-        let Ok(text) = Shown::read(method, prompts, &outcome)? else {
+        let Ok(text) = Shown::new(puzzle).read(method, prompts, &outcome)? else {
             found.push(Recovery::new(puzzle, known, None));
             continue;
         };
