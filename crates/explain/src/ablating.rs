@@ -2,11 +2,12 @@
 //!
 //! Each unit's excerpts are those that its other scores are on. Predictions are calibrated linearly on the calibration
 //! split, as published; an explanation without a calibration there has no score. All explanations of a unit share the runs
-//! of the model as it is and with the mean.
+//! of the model as it is and with the mean. This is for explanations that predict by themselves; what others predict from
+//! words is scored by [`crate::simulating`].
 
 use std::collections::BTreeSet;
 
-use glossator_atlas::{Atlas, Score, Split};
+use glossator_atlas::{Atlas, Split};
 use glossator_llm::prices::Price;
 use glossator_model::{Model, UnitId};
 
@@ -15,13 +16,14 @@ use crate::ablation::{Simulated, divergences};
 use crate::block::Block;
 use crate::explaining::Explainer;
 use crate::pending::Wanted;
-use crate::rows::NO_CALIBRATION;
+use crate::rows::{Scored, ablation_rows};
 use crate::sample::{EXCERPTS, Sample};
-use crate::score::{Calibration, ExcerptDivergence, RESAMPLES, Resampling, Stratum, ablation_score};
+use crate::score::{Calibration, RESAMPLES, Resampling};
 use crate::scoring::Scorer;
 use crate::tally::Tally;
 
-/// The name under which the scores of explanations that predict by themselves are stored.
+/// The name under which the scores of explanations that predict by themselves are stored; for simulations it is followed by who
+/// simulates, as in `ablation:grades@MODEL`. The metric has this name too.
 pub const ABLATION: &str = "ablation";
 
 /// Scores by ablation.
@@ -101,7 +103,8 @@ impl Ablating<'_> {
         let mut found = divergences(self.model, unit, mean, sample.ignored, &excerpts)?.into_iter();
         for Prediction { explainer, activations } in &predictions {
             let of_explanation = activations.as_ref().and_then(|_| found.next());
-            block.scores.extend(self.rows(unit, *explainer, &sample, of_explanation.as_deref(), resampling));
+            let scored = Scored { unit, explainer: explainer.name(), scorer: ABLATION, split: self.split };
+            block.scores.extend(ablation_rows(scored, &sample, of_explanation.as_deref(), resampling));
             // Nobody is asked; the time counts.
             let (tally, price) = (Tally::default(), Some(Price::FREE));
             block.asked(unit, explainer.name(), (ABLATION, self.split), &tally, price);
@@ -123,52 +126,11 @@ impl Ablating<'_> {
             let calibration =
                 Calibration::linear(&calibrating.pair(&calibrating.predict(predictor.as_ref())));
             let apply = |calibration: Calibration| {
-                let mut predicted = sample.predict(predictor.as_ref());
-                for activation in predicted.iter_mut().flatten() {
-                    *activation = calibration.apply(f64::from(*activation)) as f32;
-                }
-                predicted
+                let predicted = sample.predict(predictor.as_ref());
+                predicted.iter().map(|predicted| calibration.apply_all(predicted)).collect()
             };
             predictions.push(Prediction { explainer, activations: calibration.map(apply) });
         }
         Ok((sample, predictions))
-    }
-
-    fn rows(
-        &self,
-        unit: UnitId,
-        explainer: Explainer,
-        sample: &Sample,
-        found: Option<&[ExcerptDivergence]>,
-        resampling: &Resampling,
-    ) -> Vec<Score> {
-        let samples = [
-            ("top_and_random", &[Stratum::Top, Stratum::Random][..]),
-            ("top_only", &[Stratum::Top]),
-            ("random_only", &[Stratum::Random]),
-        ];
-        let row = |(name, strata): (&str, &[Stratum])| {
-            let estimate = found.map(|found| ablation_score(found, strata, resampling)).unwrap_or_default();
-            let remark = match (found, sample.tokens(strata)) {
-                _ if estimate.value.is_some() => None,
-                (None, _) => Some(NO_CALIBRATION),
-                (_, 0) => Some("there are no such excerpts"),
-                _ => Some("the unit does nothing here: its mean in its place changes no prediction"),
-            };
-            Score {
-                unit,
-                explainer: explainer.name().to_owned(),
-                scorer: ABLATION.to_owned(),
-                metric: "ablation".to_owned(),
-                sample: name.to_owned(),
-                split: self.split,
-                value: estimate.value,
-                low: estimate.interval.map(|interval| interval.low),
-                high: estimate.interval.map(|interval| interval.high),
-                tokens: sample.tokens(strata),
-                remark: remark.map(str::to_owned),
-            }
-        };
-        samples.map(row).to_vec()
     }
 }

@@ -3,8 +3,9 @@
 use glossator_atlas::{Score, Split};
 use glossator_model::UnitId;
 
+use crate::ablating::ABLATION;
 use crate::sample::Sample;
-use crate::score::{Estimate, Measures, Scores, Stratum};
+use crate::score::{Estimate, ExcerptDivergence, Measures, Resampling, Scores, Stratum, ablation_score};
 
 /// Whose scores these are.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +22,13 @@ pub struct Scored<'a> {
 
 /// Why measures are undefined that need a calibration, where none could be fitted.
 pub const NO_CALIBRATION: &str = "nothing to calibrate on";
+
+/// What is scored of a sample: excerpts of these kinds.
+const SAMPLES: [(&str, &[Stratum]); 3] = [
+    ("top_and_random", &[Stratum::Top, Stratum::Random]),
+    ("top_only", &[Stratum::Top]),
+    ("random_only", &[Stratum::Random]),
+];
 
 /// The rows of all measures; `calibrated` says whether the scores are by a calibration.
 pub fn rows(scored: Scored<'_>, sample: &Sample, scores: &Scores, calibrated: bool) -> Vec<Score> {
@@ -61,6 +69,25 @@ pub fn uncalibrated_rows(scored: Scored<'_>, sample: &Sample, scores: &Scores) -
     })
 }
 
+/// The rows of a score by ablation; `found` are the divergences, `None` where the prediction could not be calibrated.
+pub fn ablation_rows(
+    scored: Scored<'_>,
+    sample: &Sample,
+    found: Option<&[ExcerptDivergence]>,
+    resampling: &Resampling,
+) -> Vec<Score> {
+    let of = |(name, strata): (&str, &[Stratum])| {
+        let estimate = found.map(|found| ablation_score(found, strata, resampling)).unwrap_or_default();
+        let undefined = match (found, sample.tokens(strata)) {
+            (None, _) => NO_CALIBRATION,
+            (_, 0) => "there are no such excerpts",
+            _ => "the unit does nothing here: its mean in its place changes no prediction",
+        };
+        row(scored, sample, (name, strata), (ABLATION, estimate, undefined))
+    };
+    SAMPLES.map(of).to_vec()
+}
+
 /// A measure with its stored name, and why it is undefined if it is.
 type Metric = (&'static str, Estimate, &'static str);
 
@@ -70,30 +97,33 @@ fn each(
     scores: &Scores,
     metrics: impl Fn(&Measures) -> Vec<Metric>,
 ) -> Vec<Score> {
-    let samples = [
-        ("top_and_random", &scores.top_and_random, &[Stratum::Top, Stratum::Random][..]),
-        ("top_only", &scores.top_only, &[Stratum::Top]),
-        ("random_only", &scores.random_only, &[Stratum::Random]),
-    ];
+    let measures = [&scores.top_and_random, &scores.top_only, &scores.random_only];
     let mut rows = Vec::new();
-    for (name, measures, strata) in samples {
-        for (metric, estimate, undefined) in metrics(measures) {
-            rows.push(Score {
-                unit: scored.unit,
-                explainer: scored.explainer.to_owned(),
-                scorer: scored.scorer.to_owned(),
-                metric: metric.to_owned(),
-                sample: name.to_owned(),
-                split: scored.split,
-                value: estimate.value,
-                low: estimate.interval.map(|interval| interval.low),
-                high: estimate.interval.map(|interval| interval.high),
-                tokens: sample.tokens(strata),
-                remark: estimate.value.is_none().then(|| undefined.to_owned()),
-            });
-        }
+    for (of, measures) in SAMPLES.into_iter().zip(measures) {
+        rows.extend(metrics(measures).into_iter().map(|metric| row(scored, sample, of, metric)));
     }
     rows
+}
+
+fn row(
+    scored: Scored<'_>,
+    sample: &Sample,
+    (name, strata): (&str, &[Stratum]),
+    (metric, estimate, undefined): Metric,
+) -> Score {
+    Score {
+        unit: scored.unit,
+        explainer: scored.explainer.to_owned(),
+        scorer: scored.scorer.to_owned(),
+        metric: metric.to_owned(),
+        sample: name.to_owned(),
+        split: scored.split,
+        value: estimate.value,
+        low: estimate.interval.map(|interval| interval.low),
+        high: estimate.interval.map(|interval| interval.high),
+        tokens: sample.tokens(strata),
+        remark: estimate.value.is_none().then(|| undefined.to_owned()),
+    }
 }
 
 fn metrics(measures: &Measures) -> [Metric; 6] {

@@ -178,6 +178,7 @@ impl Run {
             split: Split::Test,
             seed: 3,
             calibrated: true,
+            ablating: None,
             baselines: true,
             watch: &|_| {},
         };
@@ -381,6 +382,7 @@ fn a_simulator_that_a_model_cannot_do_is_refused() {
         split: Split::Test,
         seed: 0,
         calibrated: false,
+        ablating: None,
         baselines: false,
         watch: &|_| {},
     };

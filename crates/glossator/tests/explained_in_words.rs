@@ -117,6 +117,7 @@ fn recorded(directory: &Path) -> (PathBuf, PathBuf) {
             split: Split::Test,
             seed: 0,
             calibrated: true,
+            ablating: None,
             baselines: true,
             watch: &|_| {},
         };

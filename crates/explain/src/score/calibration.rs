@@ -62,4 +62,9 @@ impl Calibration {
             Self::Percentile(matching) => matching.apply(prediction),
         }
     }
+
+    /// The calibrated predictions `[token]`.
+    pub fn apply_all(&self, predictions: &[f32]) -> Vec<f32> {
+        predictions.iter().map(|prediction| self.apply(f64::from(*prediction)) as f32).collect()
+    }
 }

@@ -5,20 +5,24 @@
 //! split too. Predictions are shares of the unit's maximum; an excerpt for which there is no prediction that can be used
 //! counts in no score. Where that is more than half of the top or of the random excerpts, the scores are undefined. Each of
 //! several senses is scored by itself as well, on the top excerpts that show it and all random ones (`sense_1`, …).
+//!
+//! With the subject model at hand the same simulations are scored by ablation in it instead ([`ablated`]).
 
+mod ablated;
 mod simulations;
 mod task;
 
 use std::collections::BTreeMap;
 
-use glossator_atlas::{Atlas, HEADLINE, Score, Simulation, Split};
+use glossator_atlas::{Atlas, HEADLINE, SIMULATION, Score, Simulation, Split};
 use glossator_llm::{Client, Request};
-use glossator_model::UnitId;
+use glossator_model::{Model, UnitId};
 
 pub use simulations::{Simulated, Simulations, Watch};
 use task::{Part, Task, Text, of_sense, remark};
 
 use crate::ExplainError;
+use crate::ablating::ABLATION;
 use crate::baselines;
 use crate::block::{Block, count_failures};
 use crate::others::Others;
@@ -53,8 +57,10 @@ pub struct Simulating<'a> {
     pub split: Split,
     /// Seed of the bootstrap.
     pub seed: u64,
-    /// Whether the calibration excerpts are simulated too.
+    /// Whether the calibration excerpts are simulated too; for ablation they always are.
     pub calibrated: bool,
+    /// The subject model, where scores are to be by ablation in it.
+    pub ablating: Option<&'a Model>,
     /// Whether another unit's explanation and none are scored beside each.
     pub baselines: bool,
     /// Who sees the running totals.
@@ -73,7 +79,11 @@ pub struct SimulationRun {
 impl Simulating<'_> {
     /// The name under which scores are stored.
     pub fn scorer(&self) -> String {
-        self.simulator.scorer(self.client.name())
+        let scorer = self.simulator.scorer(self.client.name());
+        match (self.ablating, scorer.strip_prefix(SIMULATION)) {
+            (Some(_), Some(simulated)) => format!("{ABLATION}:{simulated}"),
+            _ => scorer,
+        }
     }
 
     /// The requests for the first few of `units`, for an estimate before a run, and the number of units that they are for.
@@ -121,7 +131,7 @@ impl Simulating<'_> {
                 simulated.iter().for_each(|simulated| tally.add(&simulated.tally));
                 count_failures(&mut run.failures, &tally.failures);
                 block.asked(task.unit, explainer, (&scorer, self.split), &tally, self.client.price());
-                let (scores, simulations) = self.score(explainer, task, simulated, &resampling);
+                let (scores, simulations) = self.score(explainer, task, simulated, &resampling)?;
                 block.scores.extend(scores);
                 block.simulations.extend(simulations);
             }
@@ -137,16 +147,27 @@ impl Simulating<'_> {
         for &unit in units {
             let Some(own) = self.atlas.explanation(unit, explainer)? else { continue };
             let sample = Sample::of(self.atlas, unit, self.split)?;
-            let mut texts = vec![Text { text: own.text.clone(), part: Part::Explanation }];
+            let mut texts = vec![Text { text: own.text.clone(), part: Part::Explanation, calibrated: true }];
             if self.baselines {
+                // A baseline's correlation needs no calibration; put in the unit's place it does.
+                let calibrated = self.ablating.is_some();
                 let baselines = baselines::of(self.atlas, unit, explainer, EMPTY, others)?;
-                let text = |(which, text)| Text { text, part: Part::Baseline(which) };
+                let text = |(which, text)| Text { text, part: Part::Baseline(which), calibrated };
                 texts.extend(baselines.into_iter().map(text));
             }
-            let senses = assigning::senses(self.atlas, &own, &sample)?.into_iter().enumerate();
-            texts.extend(senses.map(|(n, (text, sample))| Text { text, part: Part::Sense(n + 1, sample) }));
-            let calibrating =
-                if self.calibrated { Some(Sample::of(self.atlas, unit, Split::Calibration)?) } else { None };
+            if self.ablating.is_none() {
+                let senses = assigning::senses(self.atlas, &own, &sample)?.into_iter().enumerate();
+                texts.extend(senses.map(|(place, (text, sample))| Text {
+                    text,
+                    part: Part::Sense(place + 1, sample),
+                    calibrated: false,
+                }));
+            }
+            let calibrating = if self.calibrated || self.ablating.is_some() {
+                Some(Sample::of(self.atlas, unit, Split::Calibration)?)
+            } else {
+                None
+            };
             tasks.push(Task { unit, maximum: self.atlas.profile(unit)?.0.max, sample, calibrating, texts });
         }
         Ok(tasks)
@@ -158,7 +179,7 @@ impl Simulating<'_> {
         task: &Task,
         simulated: Vec<Simulated>,
         resampling: &Resampling,
-    ) -> (Vec<Score>, Vec<Simulation>) {
+    ) -> Result<(Vec<Score>, Vec<Simulation>), ExplainError> {
         let mut simulated = simulated.into_iter();
         let (mut scores, mut simulations) = (Vec::new(), Vec::new());
         let noted = self.simulator.remark(self.client.capabilities());
@@ -171,13 +192,20 @@ impl Simulating<'_> {
                 Part::Explanation | Part::Sense(..) => self.scorer(),
             };
             let scored = Scored { unit: task.unit, explainer, scorer: &scorer, split: self.split };
-            let calibrating = match (&task.calibrating, &text.part) {
-                (Some(calibrating), Part::Explanation) => {
+            let calibrating = match &task.calibrating {
+                Some(calibrating) if text.calibrated => {
                     simulated.next().map(|of_text| task.answered(calibrating, of_text))
                 }
                 _ => None,
             };
-            let mut rows = task.rows(scored, &answered, calibrating.as_ref(), resampling);
+            let mut rows = match self.ablating {
+                Some(model) => {
+                    let found =
+                        ablated::Ablated::of(model, self.atlas, task.unit, &answered, calibrating.as_ref())?;
+                    found.rows(scored, &answered.sample, resampling)
+                }
+                None => task.rows(scored, &answered, calibrating.as_ref(), resampling),
+            };
             remark(asked, &answered.sample, noted.as_deref(), &mut rows);
             if let Part::Baseline(which) = text.part {
                 which.name_on(&mut rows);
@@ -187,10 +215,10 @@ impl Simulating<'_> {
                 rows.iter_mut().for_each(|row| of_sense(row, *number, asked));
             }
             scores.extend(rows);
-            if matches!(text.part, Part::Explanation) {
+            if matches!(text.part, Part::Explanation) && self.ablating.is_none() {
                 simulations.extend(answered.simulations(scored));
             }
         }
-        (scores, simulations)
+        Ok((scores, simulations))
     }
 }

@@ -4,6 +4,7 @@ use glossator_atlas::{Distributions, Excerpt, HEADLINE, Score, Simulation};
 use glossator_model::UnitId;
 
 use super::Simulated;
+use crate::ablating::ABLATION;
 use crate::baselines::Baseline;
 use crate::rows::{self, Scored};
 use crate::sample::Sample;
@@ -46,6 +47,8 @@ impl Answered {
 pub(super) struct Text {
     pub(super) text: String,
     pub(super) part: Part,
+    /// Whether it is simulated on the calibration excerpts too, where these are.
+    pub(super) calibrated: bool,
 }
 
 /// What a text is.
@@ -96,17 +99,17 @@ pub(super) fn remark(asked: &Sample, answered: &Sample, remark: Option<&str>, ro
             if strata.iter().any(|stratum| too_many(*stratum)) {
                 (row.value, row.low, row.high) = (None, None, None);
             }
-        } else if row.remark.is_none() && row.metric == HEADLINE.0 {
+        } else if row.remark.is_none() && [HEADLINE.0, ABLATION].contains(&row.metric.as_str()) {
             row.remark = remark.map(str::to_owned);
         }
     }
 }
 
 impl Task {
-    /// What is simulated, in order: of each text the scored excerpts, and of the explanation those for calibration.
+    /// What is simulated, in order: of each text the scored excerpts, and those for calibration where it is calibrated.
     pub(super) fn questions(&self) -> impl Iterator<Item = (&str, &Sample)> {
         self.texts.iter().flat_map(|text| {
-            let calibrating = self.calibrating.as_ref().filter(|_| matches!(text.part, Part::Explanation));
+            let calibrating = self.calibrating.as_ref().filter(|_| text.calibrated);
             let sample = text.sample(&self.sample);
             std::iter::once(sample).chain(calibrating).map(|sample| (text.text.as_str(), sample))
         })

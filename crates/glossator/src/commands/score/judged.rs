@@ -1,6 +1,7 @@
 //! The part of `glossator score` that needs the subject model: ablation, and scores by classification.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::str::FromStr;
 
 use anyhow::ensure;
@@ -13,6 +14,7 @@ use glossator_explain::explaining::Explainer;
 use glossator_explain::judging::{ALWAYS_NO, ALWAYS_YES, Judging, Task};
 use glossator_explain::others::OTHER_UNIT;
 use glossator_explain::pending::Wanted;
+use glossator_explain::words::PREFIX;
 use glossator_llm::Totals;
 use glossator_model::{Model, UnitId};
 
@@ -43,6 +45,15 @@ impl FromStr for ScorerArgument {
     }
 }
 
+impl fmt::Display for ScorerArgument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ablation => f.write_str(ABLATION),
+            Self::Task(task) => task.fmt(f),
+        }
+    }
+}
+
 impl Score {
     /// Scores by each of `--scorer`, and returns what was scored.
     pub(super) fn judge(
@@ -55,19 +66,14 @@ impl Score {
         let mut scored: BTreeSet<(String, String)> = BTreeSet::new();
         for &scorer in &self.scorer {
             let scorers = match scorer {
-                ScorerArgument::Ablation => {
-                    self.ablate(atlas, &model, explainers, units)?;
-                    vec![ABLATION.to_owned()]
-                }
-                ScorerArgument::Task(task) => {
-                    let scorer = self.classify(atlas, &model, task, explainers, units)?;
-                    ["", EMPTY, OTHER_UNIT, ALWAYS_YES, ALWAYS_NO]
-                        .map(|which| format!("{which}{scorer}"))
-                        .to_vec()
-                }
+                ScorerArgument::Ablation => self.ablate(atlas, &model, explainers, units)?,
+                ScorerArgument::Task(task) => vec![self.classify(atlas, &model, task, explainers, units)?],
             };
-            for scorer in scorers {
-                scored.extend(explainers.iter().map(|explainer| (explainer.clone(), scorer.clone())));
+            for which in ["", EMPTY, OTHER_UNIT, ALWAYS_YES, ALWAYS_NO] {
+                let named = scorers.iter().map(|scorer| format!("{which}{scorer}"));
+                let pairs =
+                    named.flat_map(|scorer| explainers.iter().map(move |one| (one.clone(), scorer.clone())));
+                scored.extend(pairs);
             }
         }
         let wanted = |kind: &ScoreKind| scored.contains(&(kind.explainer.clone(), kind.scorer.clone()));
@@ -82,24 +88,37 @@ impl Score {
         Ok(comparisons)
     }
 
+    /// Puts predictions in the units' place, those of explanations in words by each of `--simulator`, and returns the names of
+    /// the scorers.
     fn ablate(
         &self,
         atlas: &Atlas,
         model: &Model,
         explainers: &[String],
         units: &[UnitId],
-    ) -> anyhow::Result<()> {
-        let explainers: Vec<Explainer> = explainers
+    ) -> anyhow::Result<Vec<String>> {
+        let (words, predictors): (Vec<String>, Vec<String>) =
+            explainers.iter().cloned().partition(|name| name.starts_with(PREFIX));
+        self.needs_simulator(&words)?;
+        let mut scorers = vec![ABLATION.to_owned()];
+        if !words.is_empty() {
+            let sources = self.simulate(atlas, Some(model), &words, units)?;
+            scorers.extend(sources.into_iter().map(|source| source.scorer));
+        }
+        if predictors.is_empty() || self.asking.estimate {
+            return Ok(scorers);
+        }
+        let predictors: Vec<Explainer> = predictors
             .iter()
             .map(|name| name.parse())
             .collect::<Result<_, glossator_explain::ExplainError>>()?;
         let ablating = Ablating { atlas, model, split: self.split, seed: self.seed };
-        let pending = ablating.pending(&explainers, units, self.selection.again)?;
+        let pending = ablating.pending(&predictors, units, self.selection.again)?;
         let bar = output::progress(pending.len() as u64, "units");
         bar.set_message(ABLATION);
-        ablating.run(&explainers, &pending, &|units| bar.inc(units as u64))?;
+        ablating.run(&predictors, &pending, &|units| bar.inc(units as u64))?;
         bar.finish();
-        Ok(())
+        Ok(scorers)
     }
 
     fn classify(

@@ -53,14 +53,15 @@ pub(crate) struct Score {
     /// Let a language model predict activations from the explanations: grades (all tokens at once), one-at-a-time, json
     #[arg(long, value_delimiter = ',', value_name = "SIMULATORS")]
     simulator: Vec<Simulator>,
-    /// Score by these instead, with the subject model at hand: ablation (for explanations that predict by themselves), or
-    /// detection, fuzzing, intruder, logits (a language model judges), surprisal
-    #[arg(long, value_delimiter = ',', value_name = "SCORERS", conflicts_with = "simulator")]
+    /// Score by these instead, with the subject model at hand: ablation (predictions take the unit's place: those of lookup, n2g
+    /// and n2g+lookup, and with --simulator those that a language model reads out of words), or detection, fuzzing, intruder,
+    /// logits (a language model judges), surprisal
+    #[arg(long, value_delimiter = ',', value_name = "SCORERS")]
     scorer: Vec<ScorerArgument>,
     #[command(flatten)]
     subject: SubjectArgs,
     /// With --simulator, leave the calibration excerpts out: half the cost, and R² and absolute deviation only uncalibrated
-    #[arg(long)]
+    #[arg(long, conflicts_with = "scorer")]
     uncalibrated: bool,
     #[command(flatten)]
     asking: AskingArgs,
@@ -85,6 +86,10 @@ struct Source {
 
 impl Score {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let judges = |scorer: &&ScorerArgument| **scorer != ScorerArgument::Ablation;
+        if let Some(scorer) = self.scorer.iter().find(judges).filter(|_| !self.simulator.is_empty()) {
+            bail!("--simulator predicts for --scorer ablation, not for {scorer}: leave one of them out");
+        }
         let (atlas, units) = self.selection.open()?;
         let explainers = self.explainers(&atlas)?;
         if !self.scorer.is_empty() {
@@ -99,7 +104,7 @@ impl Score {
         let sources = if self.simulator.is_empty() {
             self.predict(&atlas, &explainers, &units)?
         } else {
-            self.simulate(&atlas, &explainers, &units)?
+            self.simulate(&atlas, None, &explainers, &units)?
         };
         if self.asking.estimate {
             return Ok(ExitCode::SUCCESS);
@@ -152,15 +157,23 @@ impl Score {
         Ok(names)
     }
 
+    /// Refuses explanations in words where nobody is to read them.
+    fn needs_simulator(&self, explainers: &[String]) -> anyhow::Result<()> {
+        if let Some(name) =
+            explainers.iter().find(|name| name.starts_with(PREFIX) && self.simulator.is_empty())
+        {
+            bail!("{name} is in words and predicts nothing by itself: add --simulator grades (or json)");
+        }
+        Ok(())
+    }
+
     /// Scores explanations by what they predict themselves.
     fn predict(&self, atlas: &Atlas, explainers: &[String], units: &[UnitId]) -> anyhow::Result<Vec<Source>> {
         let mut scorer = Scorer::new(atlas, self.split, self.seed);
         if self.baseline {
             scorer = scorer.with_baselines();
         }
-        if let Some(name) = explainers.iter().find(|name| name.starts_with(PREFIX)) {
-            bail!("{name} is in words and predicts nothing by itself: add --simulator grades (or json)");
-        }
+        self.needs_simulator(explainers)?;
         let predictors: Vec<Explainer> = explainers
             .iter()
             .map(|name| name.parse())

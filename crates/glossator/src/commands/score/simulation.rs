@@ -1,20 +1,23 @@
-//! The part of `glossator score` in which a language model predicts.
+//! The part of `glossator score` in which a language model predicts; its predictions are held against the activations, or put in
+//! the units' place in the subject model.
 
 use glossator_atlas::Atlas;
+use glossator_explain::ablating::ABLATION;
 use glossator_explain::pending::Wanted;
 use glossator_explain::simulating::Simulating;
 use glossator_llm::Totals;
-use glossator_model::UnitId;
+use glossator_model::{Model, UnitId};
 
 use super::{Score, Source};
 use crate::arguments::asking;
 use crate::output;
 
 impl Score {
-    /// Scores explanations by simulation.
+    /// Scores explanations by simulation; by ablation in the subject model where that is given.
     pub(super) fn simulate(
         &self,
         atlas: &Atlas,
+        ablating: Option<&Model>,
         explainers: &[String],
         units: &[UnitId],
     ) -> anyhow::Result<Vec<Source>> {
@@ -33,12 +36,16 @@ impl Score {
                 split: self.split,
                 seed: self.seed,
                 calibrated: !self.uncalibrated,
+                ablating,
                 baselines: self.baseline,
                 watch: &watch,
             };
             for explainer in explainers {
                 let scorer = simulating.scorer();
-                let what = format!("{explainer} by {simulator}");
+                let what = match ablating {
+                    Some(_) => format!("{explainer} by {ABLATION} of what {simulator} predicts"),
+                    None => format!("{explainer} by {simulator}"),
+                };
                 let wanted = Wanted { explainer, scorer: &scorer, split: self.split };
                 let pending = wanted.pending(atlas, units, self.selection.again)?;
                 sources.push(Source { explainer: explainer.clone(), scorer });
