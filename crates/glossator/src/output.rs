@@ -1,5 +1,6 @@
 //! What the user sees besides data: logs, errors with hints, progress bars. All of it goes to standard error.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -29,6 +30,12 @@ pub(crate) fn init_logging(verbose: u8) {
 /// Whether a stream should be coloured: a terminal, and `NO_COLOR` not set.
 fn colours(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// A number of things: `1 unit`, `2 units`.
+pub(crate) fn count(number: impl Copy + fmt::Display + PartialEq + From<u8>, thing: &str) -> String {
+    let ending = if number == 1.into() { "" } else { "s" };
+    format!("{number} {thing}{ending}")
 }
 
 /// Prints the error and its causes on one line, and every hint on a line of its own.
@@ -118,6 +125,12 @@ fn bar(total: u64, template: &str) -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_is_not_several() {
+        let counts = [count(0_u64, "unit"), count(1_u64, "unit"), count(2_usize, "common unit")];
+        assert_eq!(counts, ["0 units", "1 unit", "2 common units"]);
+    }
 
     #[test]
     fn a_cause_is_said_once() {

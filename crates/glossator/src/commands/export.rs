@@ -104,7 +104,7 @@ impl Export {
         let export = StaticExport::plan(&library, &plan, self.limit)?;
         let size = export.size()?;
         let megabytes = size.bytes as f64 / 1e6;
-        output::note(&format!("{} units, about {megabytes:.1} MB", size.units));
+        output::note(&format!("{}, about {megabytes:.1} MB", output::count(size.units, "unit")));
         if self.dry_run {
             return Ok(ExitCode::SUCCESS);
         }
@@ -150,7 +150,7 @@ impl Export {
             ExportPlan::Units(units) => units,
         };
         units.truncate(self.limit.unwrap_or(usize::MAX));
-        output::note(&format!("{} units", units.len()));
+        output::note(&output::count(units.len(), "unit"));
         if self.dry_run {
             return Ok(ExitCode::SUCCESS);
         }

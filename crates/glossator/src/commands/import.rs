@@ -62,11 +62,15 @@ impl Import {
         if self.json {
             output::print_json(&imported)?;
         }
-        output::note(&format!("{} neurons, {} explanations", imported.neurons, imported.explanations));
+        output::note(&format!(
+            "{}, {}",
+            output::count(imported.neurons, "neuron"),
+            output::count(imported.explanations, "explanation")
+        ));
         if imported.missing > 0 {
             output::note(&format!(
-                "{} units of the same layers have no record: they are shown empty",
-                imported.missing
+                "{} of the same layers without a record, shown empty",
+                output::count(imported.missing, "unit")
             ));
         }
         if imported.unmatched > 0 {

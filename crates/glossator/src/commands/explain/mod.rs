@@ -153,7 +153,7 @@ impl Explain {
         };
         let pending = done.iter().filter(|done| !**done).count();
         if pending == 0 {
-            output::note(&format!("{explainer}: all {} units are explained", units.len()));
+            output::note(&format!("{explainer}: {} explained already", output::count(units.len(), "unit")));
             return Ok(());
         }
         let bar = output::progress(units.len() as u64, "units");
@@ -164,7 +164,8 @@ impl Explain {
                 bar.finish();
                 if missing > 0 {
                     output::note(&format!(
-                        "n2g+lookup: {missing} units have no n2g explanation to begin with"
+                        "n2g+lookup: {} without an n2g explanation to begin with",
+                        output::count(missing, "unit")
                     ));
                 }
             }
@@ -179,8 +180,9 @@ impl Explain {
                 bar.finish();
                 let per_unit = cost.positions as f64 / cost.units.max(1) as f64;
                 output::note(&format!(
-                    "n2g: {} units from {} examples, {per_unit:.0} token positions a unit",
-                    cost.units, cost.examples
+                    "n2g: {} from {}, {per_unit:.0} token positions a unit",
+                    output::count(cost.units, "unit"),
+                    output::count(cost.examples, "example")
                 ));
             }
         }

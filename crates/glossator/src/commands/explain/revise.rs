@@ -59,13 +59,13 @@ fn summary(name: &str, logs: &[Log]) -> String {
     let mean = gains.iter().sum::<f64>() / gains.len().max(1) as f64;
     let rounds = || logs.iter().flat_map(|log| &log.rounds);
     format!(
-        "{name}: {} units, {} keep a revision; mean gain in correlation on the test split {}over {} units; {} of {} rounds \
+        "{name}: {}, {} of them with a revision that is kept; mean gain in correlation on the test split {}over {}; {} of {} \
          brought nothing that can be used",
-        logs.len(),
+        output::count(logs.len(), "unit"),
         logs.iter().filter(|log| log.kept.is_some()).count(),
         if gains.is_empty() { "undefined, ".to_owned() } else { format!("{mean:+.3} ") },
-        gains.len(),
+        output::count(gains.len(), "unit"),
         rounds().filter(|round| round.failure.is_some()).count(),
-        rounds().count(),
+        output::count(rounds().count(), "round"),
     )
 }

@@ -147,12 +147,12 @@ fn check_memory(settings: &RecordSettings, model: &Model, limit: Option<u64>) ->
     let estimate = MemoryEstimate::of(settings);
     let mib = |bytes: u64| format!("{} MiB", bytes.div_ceil(1 << 20));
     output::note(&format!(
-        "{} units at {} hook points, {} windows of {} tokens, mean activations of {} tokens",
-        settings.units(),
-        settings.hooks.len(),
-        settings.run.windows,
-        settings.run.context,
-        settings.kept_tokens.len(),
+        "{} at {}, {} of {}, mean activations of {}",
+        output::count(settings.units(), "unit"),
+        output::count(settings.hooks.len(), "hook point"),
+        output::count(settings.run.windows, "window"),
+        output::count(settings.run.context, "token"),
+        output::count(settings.kept_tokens.len(), "token"),
     ));
     output::note(&format!(
         "memory: at most {} for the record (statistics {}, excerpts {}, token means {}, products of features and neurons \

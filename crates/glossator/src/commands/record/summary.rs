@@ -55,10 +55,10 @@ impl Summary {
     /// To standard error for people, and to standard output as JSON if asked for.
     pub(crate) fn print(&self, json: bool) -> anyhow::Result<()> {
         output::note(&format!(
-            "wrote {}: {} units at {} hook points",
+            "wrote {}: {} at {}",
             self.written.display(),
-            self.units,
-            self.hooks
+            output::count(self.units, "unit"),
+            output::count(self.hooks, "hook point")
         ));
         if self.tokens > 0 {
             output::note(&format!(
