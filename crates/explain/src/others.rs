@@ -40,6 +40,13 @@ impl Others {
         Ok(Self { seed, explained: found })
     }
 
+    /// The units that are explained, in order.
+    pub(crate) fn units(&self) -> impl Iterator<Item = UnitId> {
+        self.explained
+            .iter()
+            .flat_map(|(&hook, indices)| indices.iter().map(move |&index| UnitId { hook, index }))
+    }
+
     /// The other unit of a unit; none where it is alone.
     pub(crate) fn of(&self, unit: UnitId) -> Option<UnitId> {
         let others = self.explained.get(&unit.hook)?.iter().copied().filter(|index| *index != unit.index);

@@ -10,13 +10,14 @@ use glossator_model::UnitId;
 use rayon::prelude::*;
 
 use crate::backoff::Backoff;
+use crate::baselines::{Baseline, BaselineUnits, Baselines};
+use crate::comparison::SHOWN;
 use crate::explaining::Explainer;
 use crate::neuron2graph::Trie;
-use crate::others::{self, OTHER_UNIT, Others};
 use crate::pending::Wanted;
 use crate::sample::{EXCERPTS, Sample};
 use crate::score::{Calibration, RESAMPLES, Resampling, Scores};
-use crate::{ExplainError, Predictor, neuron2graph, rows};
+use crate::{Constant, ExplainError, Predictor, neuron2graph, rows};
 
 /// Units that are scored, and stored, together.
 const BLOCK: usize = 1024;
@@ -30,14 +31,14 @@ pub struct Scorer<'a> {
     split: Split,
     seed: u64,
     resampling: Resampling,
-    baselines: bool,
+    baselines: BaselineUnits,
 }
 
 /// What is to be scored of a unit.
 struct Task {
     unit: UnitId,
-    /// Explainers, each with the other unit whose explanation is scored beside.
-    explainers: Vec<(Explainer, Option<UnitId>)>,
+    /// Explainers, each with the baselines that are scored beside.
+    explainers: Vec<(Explainer, Vec<Baseline>)>,
 }
 
 /// What scoring a unit gives.
@@ -51,13 +52,14 @@ impl<'a> Scorer<'a> {
     /// Scores on `split`, whose intervals are drawn with `seed`.
     pub fn new(atlas: &'a Atlas, split: Split, seed: u64) -> Self {
         let resampling = Resampling::new(RESAMPLES, EXCERPTS, seed);
-        Self { atlas, split, seed, resampling, baselines: false }
+        Self { atlas, split, seed, resampling, baselines: BaselineUnits::None }
     }
 
-    /// Also scores beside each explanation that of another unit of the same hook point ([`OTHER_UNIT`]).
+    /// Also scores, beside the explanations of some units, that of another unit of the same hook point and none at all, which predicts
+    /// the unit's mean everywhere. Of their scores those are stored that reports show.
     #[must_use]
-    pub fn with_baselines(self) -> Self {
-        Self { baselines: true, ..self }
+    pub fn with_baselines(self, baselines: BaselineUnits) -> Self {
+        Self { baselines, ..self }
     }
 
     /// Scores each of `explainers` on those of `units` that it has explained, and stores scores and simulations block by
@@ -100,25 +102,16 @@ impl<'a> Scorer<'a> {
         again: bool,
     ) -> Result<Vec<Task>, ExplainError> {
         let mut tasks: Vec<Task> = units.iter().map(|&unit| Task { unit, explainers: Vec::new() }).collect();
-        let other_scorer = format!("{OTHER_UNIT}{PREDICTION}");
-        for &explainer in explainers {
-            let name = explainer.name();
-            let others = Others::among(self.atlas, name, units, self.seed)?;
-            let pending = |scorer: &str| -> Result<BTreeSet<UnitId>, ExplainError> {
-                let wanted = Wanted { explainer: name, scorer, split: self.split };
-                Ok(wanted.pending(self.atlas, units, again)?.into_iter().collect())
-            };
-            let own = pending(PREDICTION)?;
-            let beside = if self.baselines { pending(&other_scorer)? } else { BTreeSet::new() };
-            for task in &mut tasks {
-                let (is_own, is_beside) = (own.contains(&task.unit), beside.contains(&task.unit));
-                if !is_own && !is_beside {
-                    continue;
-                }
-                let other = if self.baselines { others.of(task.unit) } else { None };
-                if is_own || other.is_some() {
-                    task.explainers.push((explainer, other));
-                }
+        let names: Vec<&str> = explainers.iter().map(|explainer| explainer.name()).collect();
+        let baselines = Baselines::of_each(self.atlas, &names, units, self.seed, self.baselines)?;
+        for (&explainer, baselines) in explainers.iter().zip(&baselines) {
+            let wanted = Wanted { explainer: explainer.name(), scorer: PREDICTION, split: self.split };
+            let pending = wanted.pending_with(self.atlas, units, again, baselines)?;
+            let pending: BTreeSet<UnitId> = pending.into_iter().collect();
+            for task in tasks.iter_mut().filter(|task| pending.contains(&task.unit)) {
+                let empty = baselines.has(task.unit).then_some(Baseline::Empty);
+                let other = baselines.other(task.unit).map(Baseline::OtherUnit);
+                task.explainers.push((explainer, empty.into_iter().chain(other).collect()));
             }
         }
         Ok(tasks)
@@ -155,7 +148,8 @@ impl<'a> Scorer<'a> {
         let (calibrating, sample) =
             (Sample::among(self.atlas, calibrating), Sample::among(self.atlas, sample));
         let maximum = self.atlas.profile(*unit)?.0.max;
-        for &(explainer, other) in explainers {
+        for (explainer, baselines) in explainers {
+            let explainer = *explainer;
             let whose = rows::Scored {
                 unit: *unit,
                 explainer: explainer.name(),
@@ -179,19 +173,32 @@ impl<'a> Scorer<'a> {
                 activations,
                 distributions: None,
             }));
-            if let Some(other) = other
-                && let Some(predictor) = self.predictor(explainer, other)?
-            {
+            for &baseline in baselines {
+                let Some(predictor) = self.baseline(explainer, *unit, baseline)? else { continue };
                 let predictions = sample.predict(predictor.as_ref());
                 let scores = Scores::of(&sample.pair(&predictions), None, maximum, &self.resampling);
-                let scorer = format!("{OTHER_UNIT}{PREDICTION}");
+                let scorer = format!("{}{PREDICTION}", baseline.prefix());
                 let whose = rows::Scored { scorer: &scorer, ..whose };
                 let mut rows = rows::uncalibrated_rows(whose, &sample, &scores);
-                others::name_on(other, &mut rows);
+                rows.retain(|row| SHOWN.contains(&(row.metric.as_str(), row.sample.as_str())));
+                baseline.name_on(&mut rows);
                 scored.scores.extend(rows);
             }
         }
         Ok(())
+    }
+
+    /// What is scored in place of the explanation of `unit`, as a function.
+    fn baseline(
+        &self,
+        explainer: Explainer,
+        unit: UnitId,
+        baseline: Baseline,
+    ) -> Result<Option<Box<dyn Predictor>>, ExplainError> {
+        match baseline {
+            Baseline::Empty => Ok(Some(Box::new(Constant(self.atlas.profile(unit)?.0.mean as f32)))),
+            Baseline::OtherUnit(other) => self.predictor(explainer, other),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use glossator_atlas::testing::write_synthetic;
 use glossator_atlas::{Atlas, Excerpt, Explanation, HEADLINE, ListQuery, PREDICTION, Score, Split};
 use glossator_explain::Selector;
+use glossator_explain::baselines::{BaselineUnits, EMPTY};
 use glossator_explain::explaining::{self, Explainer};
 use glossator_explain::neuron2graph::{self, EXAMPLES, Padding, Trie};
 use glossator_explain::others::OTHER_UNIT;
@@ -234,7 +235,7 @@ fn the_explanation_of_another_unit_scores_low_and_is_named() {
     let (_directory, atlas) = atlas();
     let units = all(&atlas);
     explaining::by_lookup(&atlas, &units, &vec![false; units.len()], &|_| {}).unwrap();
-    let scorer = Scorer::new(&atlas, Split::Test, 0).with_baselines();
+    let scorer = Scorer::new(&atlas, Split::Test, 0).with_baselines(BaselineUnits::All);
     // A run over some units first, as if another had been killed: the choice is among those that are selected.
     scorer.run(&[Explainer::Lookup], &units[..10], false, &|_| {}).unwrap();
     let stored = |unit: UnitId| -> Score {
@@ -252,6 +253,16 @@ fn the_explanation_of_another_unit_scores_low_and_is_named() {
     assert!(other != units[4] && units[..10].contains(&other));
     scorer.run(&[Explainer::Lookup], &units, false, &|_| {}).unwrap();
     assert_eq!(stored(units[4]), first, "what is scored stays");
+    // No explanation is the mean everywhere: a constant, whose correlation is undefined and not zero.
+    for unit in &units {
+        let scores = atlas.scores(*unit).unwrap();
+        let empty: Vec<&Score> =
+            scores.iter().filter(|score| score.scorer == format!("{EMPTY}{PREDICTION}")).collect();
+        let [correlation, random, f1] = empty.as_slice() else { panic!("{unit}: {empty:?}") };
+        assert_eq!([&correlation.metric, &random.metric, &f1.metric], ["correlation", "correlation", "f1"]);
+        assert_eq!((correlation.value, random.value), (None, None), "{unit}");
+        assert!(correlation.remark.is_some() && f1.value.is_none_or(|value| value < 1.0), "{f1:?}");
+    }
     let others: Vec<f64> = units.iter().filter_map(|unit| stored(*unit).value).collect();
     assert!(others.len() > 60);
     assert!(others.iter().sum::<f64>() / (others.len() as f64) < 0.3, "{others:?}");

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use glossator_atlas::testing::write_synthetic;
 use glossator_atlas::{Atlas, Calls, Score, Split};
 use glossator_explain::activations::SequenceActivations;
+use glossator_explain::baselines::BaselineUnits;
 use glossator_explain::classification::Source;
 use glossator_explain::classification::examples::{Chooser, FROM_EACH, Pool};
 use glossator_explain::explaining;
 use glossator_explain::judging::{Judging, Task};
-use glossator_explain::pending::Wanted;
 use glossator_explain::prompts::Prompts;
 use glossator_explain::{ExplainError, Selector};
 use glossator_llm::{
@@ -178,7 +178,7 @@ fn judging<'a>(
         task,
         split: Split::Test,
         seed: 0,
-        baselines: true,
+        baselines: BaselineUnits::All,
         watch: &|_| {},
     }
 }
@@ -196,8 +196,7 @@ fn find<'a>(scores: &'a [Score], scorer: &str, metric: &str) -> &'a Score {
 
 /// Those of `units` whose token tables have still to be judged.
 fn pending(judging: &Judging<'_>, units: &[UnitId]) -> Vec<UnitId> {
-    let wanted = Wanted { explainer: "lookup", scorer: &judging.scorer(), split: judging.split };
-    wanted.pending(judging.atlas, units, false).unwrap()
+    judging.pending("lookup", units, false).unwrap()
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::sync::Mutex;
 use glossator_atlas::testing::write_synthetic;
 use glossator_atlas::{Atlas, Calls, Explanation, Score, Split};
 use glossator_explain::Selector;
+use glossator_explain::baselines::BaselineUnits;
 use glossator_explain::explaining_in_words::InWords;
-use glossator_explain::pending::Wanted;
 use glossator_explain::prompts::Prompts;
 use glossator_explain::simulate::Simulator;
 use glossator_explain::simulating::Simulating;
@@ -179,11 +179,10 @@ impl Run {
             seed: 3,
             calibrated: true,
             ablating: None,
-            baselines: true,
+            baselines: BaselineUnits::All,
             watch: &|_| {},
         };
-        let wanted = Wanted { explainer, scorer: &simulating.scorer(), split: Split::Test };
-        let mut pending = wanted.pending(atlas, units, false).unwrap();
+        let mut pending = simulating.pending(explainer, units, false).unwrap();
         pending.retain(|unit| units[..count].contains(unit));
         simulating.run(explainer, units, &pending, &|_| {}).unwrap();
     }
@@ -383,7 +382,7 @@ fn a_simulator_that_a_model_cannot_do_is_refused() {
         seed: 0,
         calibrated: false,
         ablating: None,
-        baselines: false,
+        baselines: BaselineUnits::None,
         watch: &|_| {},
     };
     let error = simulating.run("llm:max-act@scripted", &units, &units, &|_| {}).unwrap_err().to_string();

@@ -14,8 +14,8 @@ use assert_cmd::cargo::cargo_bin;
 use glossator_atlas::testing::write_synthetic;
 use glossator_atlas::{Atlas, Split};
 use glossator_explain::Selector;
+use glossator_explain::baselines::BaselineUnits;
 use glossator_explain::explaining_in_words::InWords;
-use glossator_explain::pending::Wanted;
 use glossator_explain::prompts::Prompts;
 use glossator_explain::simulate::Simulator;
 use glossator_explain::simulating::Simulating;
@@ -118,13 +118,11 @@ fn recorded(directory: &Path) -> (PathBuf, PathBuf) {
             seed: 0,
             calibrated: true,
             ablating: None,
-            baselines: true,
+            baselines: BaselineUnits::All,
             watch: &|_| {},
         };
         let explainer = method.explainer("scripted");
-        let scorer = simulating.scorer();
-        let wanted = Wanted { explainer: &explainer, scorer: &scorer, split: Split::Test };
-        let pending = wanted.pending(&opened, &units, false).unwrap();
+        let pending = simulating.pending(&explainer, &units, false).unwrap();
         simulating.run(&explainer, &units, &pending, &|_| {}).unwrap();
     }
     (atlas, recording)
@@ -141,7 +139,8 @@ fn commands(atlas: &Path, recording: &Path) -> [Command; 2] {
         command.arg("--ledger").arg(recording);
         match name {
             "explain" => command.args(["--samples", "2"]),
-            _ => command.args(["--simulator", "grades", "--baseline"]),
+            // Baselines are scored by default.
+            _ => command.args(["--simulator", "grades"]),
         };
         command
     })
@@ -211,6 +210,49 @@ fn users_are_told_what_happens() {
     assert_eq!(all["scorer"], "simulation:grades@scripted");
     assert!(all["top_and_random"].as_f64() > Some(0.9), "{all}");
     assert!(all["other_unit"].as_f64() < Some(0.5), "{all}");
+}
+
+/// What a recording holds of the simulations is enough to put them in the units' place in the subject model.
+#[test]
+fn words_are_scored_by_ablation_through_who_simulates_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let (atlas, recording) = recorded(directory.path());
+    let [mut explain, _] = commands(&atlas, &recording);
+    succeed(&mut explain);
+    let subject = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reference/goldens/llama");
+    let score = |arguments: &[&str]| {
+        let mut command = Command::new(cargo_bin("glossator"));
+        command.args([
+            "score",
+            "--explainer",
+            "llm:max-act",
+            "--units",
+            "blocks.0.mlp.hook_post:0-5",
+            "--json",
+        ]);
+        command
+            .args(["--llm", "replay", "--baseline", "none", "--atlas"])
+            .arg(&atlas)
+            .arg("--ledger")
+            .arg(&recording);
+        command.arg("--model").arg(&subject).args(arguments);
+        command
+    };
+    let refused = |arguments: &[&str]| {
+        let output = score(arguments).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(refused(&["--scorer", "ablation"]).contains("add --simulator grades"));
+    let errors = refused(&["--scorer", "detection", "--simulator", "grades"]);
+    assert!(errors.contains("not for detection"), "{errors}");
+    let output = succeed(&mut score(&["--scorer", "ablation", "--simulator", "grades"]));
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let [line] = found.as_array().unwrap().as_slice() else { panic!("{found}") };
+    assert_eq!((&line["scorer"], &line["metric"]), (&"ablation:grades@scripted".into(), &"ablation".into()));
+    assert!(line["mean"].is_f64() && line["units"].as_u64() > line["undefined"].as_u64(), "{line}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("by ablation of what grades predicts") && said.contains(" scored"), "{said}");
 }
 
 #[test]

@@ -17,23 +17,26 @@ use glossator_llm::prices::Price;
 use glossator_llm::{Client, Outcome, Request};
 use glossator_model::{Model, UnitId};
 
+use crate::ExplainError;
 use crate::activations::ModelActivations;
-use crate::baselines::Baseline;
+use crate::baselines::{Baseline, BaselineUnits, Baselines};
 use crate::block::{Block, count_failures};
 use crate::classification::examples::{Chooser, Pool};
 use crate::classification::logits::Choice;
 use crate::classification::{NO_EXPLANATION, Way, fuzzing, intruder, logits, surprisal};
-use crate::others::Others;
+use crate::pending::{First, Wanted};
 use crate::prompts::Prompts;
 use crate::score::{Judgement, RESAMPLES, Resampling};
 use crate::simulating::Watch;
 use crate::tally::Tally;
-use crate::{ExplainError, baselines};
 use material::Material;
 use rows::Rows;
 
 /// Units whose texts are asked about, and stored, together.
 const BLOCK: usize = 8;
+
+/// Units from which the cost of a run is estimated.
+const ESTIMATED: usize = 2;
 
 /// Most judgements of a kind that intervals are drawn for.
 const MOST: usize = 60;
@@ -120,8 +123,8 @@ pub struct Judging<'a> {
     pub split: Split,
     /// Seed of what is drawn.
     pub seed: u64,
-    /// Whether another unit's explanation and none are scored beside each.
-    pub baselines: bool,
+    /// Which units have another unit's explanation and none scored beside theirs.
+    pub baselines: BaselineUnits,
     /// Who sees the running totals.
     pub watch: Watch<'a>,
 }
@@ -153,16 +156,38 @@ impl Judging<'_> {
         format!("{}@{judge}", self.task)
     }
 
-    /// The requests for the first few of `units`, for an estimate before a run, and the number of units that they are for.
+    /// Those of `units` that `explainer` has explained and that have no such scores, or not all of their baselines, yet; all that
+    /// are explained if `again`.
+    pub fn pending(
+        &self,
+        explainer: &str,
+        units: &[UnitId],
+        again: bool,
+    ) -> Result<Vec<UnitId>, ExplainError> {
+        let wanted = Wanted { explainer, scorer: &self.scorer(), split: self.split };
+        wanted.pending_with(self.atlas, units, again, &self.baselines(explainer, units)?)
+    }
+
+    fn baselines(&self, explainer: &str, selected: &[UnitId]) -> Result<Baselines, ExplainError> {
+        Baselines::among(self.atlas, explainer, selected, self.seed, self.baselines)
+    }
+
+    /// The requests for the first few of `units`, of explanations and of baselines, for an estimate before a run.
     pub fn first_requests(
         &self,
         explainer: &str,
         selected: &[UnitId],
         units: &[UnitId],
-    ) -> Result<(Vec<Request>, usize), ExplainError> {
-        let units = &units[..units.len().min(2)];
-        let others = Others::among(self.atlas, explainer, selected, self.seed)?;
-        Ok((self.requests(&self.works(explainer, units, &others)?)?, units.len()))
+    ) -> Result<Vec<First>, ExplainError> {
+        let baselines = self.baselines(explainer, selected)?;
+        let drawn: Vec<UnitId> = units.iter().copied().filter(|unit| baselines.has(*unit)).collect();
+        let first = |units: &[UnitId], of_baselines: bool| -> Result<First, ExplainError> {
+            let few = &units[..units.len().min(ESTIMATED)];
+            let mut works = self.works(explainer, few, &baselines)?;
+            works.iter_mut().for_each(|work| work.texts.retain(|(which, _)| of_baselines == which.is_some()));
+            Ok(First { requests: self.requests(&works)?, of: few.len(), units: units.len() })
+        };
+        Ok(vec![first(units, false)?, first(&drawn, true)?])
     }
 
     /// Scores the explanations by `explainer` of `units`, which are some of the `selected` ones, among which others are
@@ -175,12 +200,12 @@ impl Judging<'_> {
         progress: &dyn Fn(usize),
     ) -> Result<JudgingRun, ExplainError> {
         let resampling = Resampling::new(RESAMPLES, MOST, self.seed);
-        let others = Others::among(self.atlas, explainer, selected, self.seed)?;
+        let baselines = self.baselines(explainer, selected)?;
         let scorer = self.scorer();
         let mut run = JudgingRun::default();
         for units in units.chunks(BLOCK) {
             let mut block = Block::begin();
-            let works = self.works(explainer, units, &others)?;
+            let works = self.works(explainer, units, &baselines)?;
             run.without_texts += units.len() - works.len();
             run.units += works.len();
             let requests = self.requests(&works)?;
@@ -205,16 +230,19 @@ impl Judging<'_> {
     }
 
     /// What is judged of those of `units` of which anything can be.
-    fn works(&self, explainer: &str, units: &[UnitId], others: &Others) -> Result<Vec<Work>, ExplainError> {
+    fn works(
+        &self,
+        explainer: &str,
+        units: &[UnitId],
+        baselines: &Baselines,
+    ) -> Result<Vec<Work>, ExplainError> {
         let mut works = Vec::with_capacity(units.len());
         let mut activations = ModelActivations::new(self.model, BATCH_TOKENS);
         for &unit in units {
             let Some(own) = self.atlas.explanation(unit, explainer)? else { continue };
             let mut texts = vec![(None, own.text)];
-            if self.baselines {
-                let baselines = baselines::of(self.atlas, unit, explainer, NO_EXPLANATION, others)?;
-                texts.extend(baselines.into_iter().map(|(which, text)| (Some(which), text)));
-            }
+            let baselines = baselines.of(self.atlas, unit, explainer, NO_EXPLANATION)?.into_iter();
+            texts.extend(baselines.map(|(which, text)| (Some(which), text)));
             let (material, tokens) = self.material(unit, &mut activations)?;
             if !material.is_empty() {
                 works.push(Work { unit, material, texts, tokens });

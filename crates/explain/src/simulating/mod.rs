@@ -6,7 +6,7 @@
 //! counts in no score. Where that is more than half of the top or of the random excerpts, the scores are undefined. Each of
 //! several senses is scored by itself as well, on the top excerpts that show it and all random ones (`sense_1`, …).
 //!
-//! With the subject model at hand the same simulations are scored by ablation in it instead ([`ablated`]).
+//! With the subject model at hand the same simulations are scored by ablation in it instead ([`crate::ablation`]).
 
 mod ablated;
 mod simulations;
@@ -15,7 +15,7 @@ mod task;
 use std::collections::BTreeMap;
 
 use glossator_atlas::{Atlas, HEADLINE, SIMULATION, Score, Simulation, Split};
-use glossator_llm::{Client, Request};
+use glossator_llm::Client;
 use glossator_model::{Model, UnitId};
 
 pub use simulations::{Simulated, Simulations, Watch};
@@ -23,9 +23,9 @@ use task::{Part, Task, Text, of_sense, remark};
 
 use crate::ExplainError;
 use crate::ablating::ABLATION;
-use crate::baselines;
+use crate::baselines::{BaselineUnits, Baselines};
 use crate::block::{Block, count_failures};
-use crate::others::Others;
+use crate::pending::{First, Wanted};
 use crate::prompts::Prompts;
 use crate::rows::Scored;
 use crate::sample::{EXCERPTS, Sample};
@@ -61,8 +61,8 @@ pub struct Simulating<'a> {
     pub calibrated: bool,
     /// The subject model, where scores are to be by ablation in it.
     pub ablating: Option<&'a Model>,
-    /// Whether another unit's explanation and none are scored beside each.
-    pub baselines: bool,
+    /// Which units have another unit's explanation and none scored beside theirs.
+    pub baselines: BaselineUnits,
     /// Who sees the running totals.
     pub watch: Watch<'a>,
 }
@@ -86,23 +86,45 @@ impl Simulating<'_> {
         }
     }
 
-    /// The requests for the first few of `units`, for an estimate before a run, and the number of units that they are for.
+    /// Those of `units` that `explainer` has explained and that have no such scores, or not all of their baselines, yet; all that
+    /// are explained if `again`.
+    pub fn pending(
+        &self,
+        explainer: &str,
+        units: &[UnitId],
+        again: bool,
+    ) -> Result<Vec<UnitId>, ExplainError> {
+        let wanted = Wanted { explainer, scorer: &self.scorer(), split: self.split };
+        wanted.pending_with(self.atlas, units, again, &self.baselines(explainer, units)?)
+    }
+
+    fn baselines(&self, explainer: &str, selected: &[UnitId]) -> Result<Baselines, ExplainError> {
+        Baselines::among(self.atlas, explainer, selected, self.seed, self.baselines)
+    }
+
+    /// The requests for the first few of `units`, of explanations and of baselines, for an estimate before a run.
     pub fn first_requests(
         &self,
         explainer: &str,
         selected: &[UnitId],
         units: &[UnitId],
-    ) -> Result<(Vec<Request>, usize), ExplainError> {
+    ) -> Result<Vec<First>, ExplainError> {
         let simulations = Simulations::new(self.client, self.prompts, self.simulator, self.watch);
-        let units: Vec<UnitId> = units.iter().copied().take(ESTIMATED).collect();
-        let mut requests = Vec::new();
-        let others = Others::among(self.atlas, explainer, selected, self.seed)?;
-        for task in self.tasks(explainer, &units, &others)? {
-            for (text, sample) in task.questions() {
-                requests.extend(simulations.requests(self.atlas, text, sample)?);
+        let baselines = self.baselines(explainer, selected)?;
+        let drawn: Vec<UnitId> = units.iter().copied().filter(|unit| baselines.has(*unit)).collect();
+        let first = |units: &[UnitId], of_baselines: bool| -> Result<First, ExplainError> {
+            let few = &units[..units.len().min(ESTIMATED)];
+            let mut requests = Vec::new();
+            for task in self.tasks(explainer, few, &baselines)? {
+                for (text, sample) in
+                    task.questions_about(|part| of_baselines == matches!(part, Part::Baseline(_)))
+                {
+                    requests.extend(simulations.requests(self.atlas, text, sample)?);
+                }
             }
-        }
-        Ok((requests, units.len()))
+            Ok(First { requests, of: few.len(), units: units.len() })
+        };
+        Ok(vec![first(units, false)?, first(&drawn, true)?])
     }
 
     /// Scores the explanations by `explainer` of `units`, which are some of the `selected` ones, among which others are
@@ -117,12 +139,12 @@ impl Simulating<'_> {
         self.simulator.check(self.client)?;
         let simulations = Simulations::new(self.client, self.prompts, self.simulator, self.watch);
         let resampling = Resampling::new(RESAMPLES, EXCERPTS, self.seed);
-        let others = Others::among(self.atlas, explainer, selected, self.seed)?;
+        let baselines = self.baselines(explainer, selected)?;
         let scorer = self.scorer();
         let mut run = SimulationRun::default();
         for units in units.chunks(BLOCK) {
             let mut block = Block::begin();
-            let tasks = self.tasks(explainer, units, &others)?;
+            let tasks = self.tasks(explainer, units, &baselines)?;
             let questions: Vec<(&str, &Sample)> = tasks.iter().flat_map(Task::questions).collect();
             let mut simulated = simulations.run(self.atlas, &questions)?.into_iter();
             for task in &tasks {
@@ -142,23 +164,29 @@ impl Simulating<'_> {
         Ok(run)
     }
 
-    fn tasks(&self, explainer: &str, units: &[UnitId], others: &Others) -> Result<Vec<Task>, ExplainError> {
+    fn tasks(
+        &self,
+        explainer: &str,
+        units: &[UnitId],
+        baselines: &Baselines,
+    ) -> Result<Vec<Task>, ExplainError> {
         let mut tasks = Vec::with_capacity(units.len());
         for &unit in units {
             let Some(own) = self.atlas.explanation(unit, explainer)? else { continue };
             let sample = Sample::of(self.atlas, unit, self.split)?;
-            let mut texts = vec![Text { text: own.text.clone(), part: Part::Explanation, calibrated: true }];
-            if self.baselines {
-                // A baseline's correlation needs no calibration; put in the unit's place it does.
-                let calibrated = self.ablating.is_some();
-                let baselines = baselines::of(self.atlas, unit, explainer, EMPTY, others)?;
-                let text = |(which, text)| Text { text, part: Part::Baseline(which), calibrated };
-                texts.extend(baselines.into_iter().map(text));
-            }
+            let mut texts = vec![Text { words: own.text.clone(), part: Part::Explanation, calibrated: true }];
+            // A baseline's correlation needs no calibration; put in the unit's place it does.
+            let calibrated = self.ablating.is_some();
+            let baselines = baselines.of(self.atlas, unit, explainer, EMPTY)?.into_iter();
+            texts.extend(baselines.map(|(which, words)| Text {
+                words,
+                part: Part::Baseline(which),
+                calibrated,
+            }));
             if self.ablating.is_none() {
                 let senses = assigning::senses(self.atlas, &own, &sample)?.into_iter().enumerate();
-                texts.extend(senses.map(|(place, (text, sample))| Text {
-                    text,
+                texts.extend(senses.map(|(place, (words, sample))| Text {
+                    words,
                     part: Part::Sense(place + 1, sample),
                     calibrated: false,
                 }));

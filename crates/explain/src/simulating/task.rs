@@ -45,7 +45,7 @@ impl Answered {
 
 /// A text that is simulated.
 pub(super) struct Text {
-    pub(super) text: String,
+    pub(super) words: String,
     pub(super) part: Part,
     /// Whether it is simulated on the calibration excerpts too, where these are.
     pub(super) calibrated: bool,
@@ -108,10 +108,18 @@ pub(super) fn remark(asked: &Sample, answered: &Sample, remark: Option<&str>, ro
 impl Task {
     /// What is simulated, in order: of each text the scored excerpts, and those for calibration where it is calibrated.
     pub(super) fn questions(&self) -> impl Iterator<Item = (&str, &Sample)> {
-        self.texts.iter().flat_map(|text| {
+        self.questions_about(|_| true)
+    }
+
+    /// The same of some texts alone.
+    pub(super) fn questions_about(
+        &self,
+        wanted: impl Fn(&Part) -> bool,
+    ) -> impl Iterator<Item = (&str, &Sample)> {
+        self.texts.iter().filter(move |text| wanted(&text.part)).flat_map(|text| {
             let calibrating = self.calibrating.as_ref().filter(|_| text.calibrated);
             let sample = text.sample(&self.sample);
-            std::iter::once(sample).chain(calibrating).map(|sample| (text.text.as_str(), sample))
+            std::iter::once(sample).chain(calibrating).map(|sample| (text.words.as_str(), sample))
         })
     }
 

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use glossator_explain::ExplainError;
+use glossator_explain::pending::First;
 use glossator_explain::prompts::Prompts;
-use glossator_llm::{Client, Request};
+use glossator_llm::Client;
 
 use crate::arguments::llm::LlmArgs;
 use crate::output;
@@ -36,22 +37,21 @@ impl AskingArgs {
         prompts(self.prompts.as_deref())
     }
 
-    /// Says what a run called `what` over `units` units will ask, judged by the `first` requests and the number of units that
-    /// they are for. Whether it is to be made: not without units, and not if only the estimate is wanted.
+    /// Says what a run called `what` over `units` units will ask, judged by the `first` requests. Whether it is to be made: not
+    /// without units, and not if only the estimate is wanted.
     pub(crate) fn announce(
         &self,
         client: Option<&Client>,
         what: &str,
         units: usize,
-        first: impl FnOnce() -> Result<(Vec<Request>, usize), ExplainError>,
+        first: impl FnOnce() -> Result<Vec<First>, ExplainError>,
     ) -> anyhow::Result<bool> {
         if units == 0 {
             output::note(&format!("{what}: nothing is left to do"));
             return Ok(false);
         }
         if let Some(client) = client {
-            let (requests, of) = first()?;
-            estimate(client, what, &requests, of, units)?;
+            estimate(client, what, &first()?, units)?;
         }
         Ok(!self.estimate)
     }
@@ -66,26 +66,25 @@ pub(crate) fn prompts(directory: Option<&Path>) -> anyhow::Result<Prompts> {
     })
 }
 
-/// Says what a run over `units` units will ask, judged by the requests for the first `of` of them.
-fn estimate(
-    client: &Client,
-    what: &str,
-    requests: &[Request],
-    of: usize,
-    units: usize,
-) -> anyhow::Result<()> {
-    let estimate = client.estimate(requests)?;
-    let factor = units as f64 / of.max(1) as f64;
-    let scaled = |number: u64| (number as f64 * factor).round() as u64;
-    let cost = estimate
-        .cost
-        .map_or_else(|| "cost not known".to_owned(), |cost| format!("about ${:.4}", cost.dollars() * factor));
+/// Says what a run over `units` units will ask, judged by its first requests of each kind.
+fn estimate(client: &Client, what: &str, first: &[First], units: usize) -> anyhow::Result<()> {
+    let (mut numbers, mut dollars, mut saved) = ([0.0; 3], Some(0.0), 0);
+    for First { requests, of, units } in first {
+        let estimate = client.estimate(requests)?;
+        let factor = *units as f64 / (*of).max(1) as f64;
+        let counts = [estimate.calls, estimate.prompt_tokens, estimate.completion_tokens];
+        numbers.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count as f64 * factor);
+        dollars = dollars.zip(estimate.cost).map(|(sum, cost)| sum + cost.dollars() * factor);
+        saved += estimate.saved;
+    }
+    let [calls, read, written] = numbers.map(|number| number.round() as u64);
+    let cost = dollars.map_or_else(|| "cost not known".to_owned(), |dollars| format!("about ${dollars:.4}"));
     output::note(&format!(
-        "{what}: about {} calls for {units} units, {} tokens to read and at most {} to write, {cost}{}",
-        scaled(estimate.calls),
-        scaled(estimate.prompt_tokens),
-        scaled(estimate.completion_tokens),
-        if estimate.saved > 0 { "; part of it is answered already" } else { "" },
+        "{what}: about {} for {}, {} to read and at most {written} to write, {cost}{}",
+        output::count(calls, "call"),
+        output::count(units, "unit"),
+        output::count(read, "token"),
+        if saved > 0 { "; part of it is answered already" } else { "" },
     ));
     Ok(())
 }
@@ -96,5 +95,6 @@ pub(crate) fn failures(failures: &BTreeMap<String, u64>) -> String {
         return String::new();
     }
     let kinds: Vec<String> = failures.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    format!("; {} answers could not be used ({})", failures.values().sum::<u64>(), kinds.join(", "))
+    let answers = output::count(failures.values().sum::<u64>(), "answer");
+    format!("; {answers} could not be used ({})", kinds.join(", "))
 }

@@ -1,5 +1,6 @@
 //! `--revise`: explanations in words are tested with sentences of the explainer's own, and corrected.
 
+use glossator_explain::pending::First;
 use glossator_explain::revision::{Log, Revising};
 use glossator_explain::words::Method;
 use glossator_llm::Totals;
@@ -34,7 +35,7 @@ impl Explain {
                 };
                 let pending: Vec<UnitId> =
                     units.iter().zip(&done).filter(|(_, done)| !**done).map(|(unit, _)| *unit).collect();
-                let first = || revising.first_requests(&explainer, &pending);
+                let first = || Ok(First::only(revising.first_requests(&explainer, &pending)?, pending.len()));
                 if !self.asking.announce(Some(client), &revised, pending.len(), first)? {
                     continue;
                 }

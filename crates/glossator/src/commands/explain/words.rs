@@ -1,6 +1,7 @@
 //! The part of `glossator explain` in which a language model answers.
 
 use glossator_explain::explaining_in_words::InWords;
+use glossator_explain::pending::First;
 use glossator_explain::words::Method;
 use glossator_llm::Totals;
 use glossator_model::UnitId;
@@ -27,7 +28,7 @@ impl Explain {
             let pending: Vec<UnitId> =
                 units.iter().zip(&done).filter(|(_, done)| !**done).map(|(unit, _)| *unit).collect();
             let what = method.to_string();
-            let first = || words.first_requests(method, &pending);
+            let first = || Ok(First::only(words.first_requests(method, &pending)?, pending.len()));
             if !self.asking.announce(Some(client), &what, pending.len(), first)? {
                 continue;
             }
@@ -36,7 +37,7 @@ impl Explain {
             let explained = words.run(method, units, &done, &|units| bar.inc(units as u64));
             bar.abandon();
             let explained = explained?;
-            let mut parts = vec![format!("{} units explained", explained.units)];
+            let mut parts = vec![format!("{} explained", output::count(explained.units, "unit"))];
             if explained.without_evidence > 0 {
                 parts.push(format!("{} have nothing to show for this method", explained.without_evidence));
             }

@@ -13,7 +13,6 @@ use glossator_explain::comparison::{self, Comparison};
 use glossator_explain::explaining::Explainer;
 use glossator_explain::judging::{ALWAYS_NO, ALWAYS_YES, Judging, Task};
 use glossator_explain::others::OTHER_UNIT;
-use glossator_explain::pending::Wanted;
 use glossator_explain::words::PREFIX;
 use glossator_llm::Totals;
 use glossator_model::{Model, UnitId};
@@ -99,7 +98,6 @@ impl Score {
     ) -> anyhow::Result<Vec<String>> {
         let (words, predictors): (Vec<String>, Vec<String>) =
             explainers.iter().cloned().partition(|name| name.starts_with(PREFIX));
-        self.needs_simulator(&words)?;
         let mut scorers = vec![ABLATION.to_owned()];
         if !words.is_empty() {
             let sources = self.simulate(atlas, Some(model), &words, units)?;
@@ -147,8 +145,7 @@ impl Score {
         };
         for explainer in explainers {
             let what = format!("{explainer} by {task}");
-            let wanted = Wanted { explainer, scorer: &judging.scorer(), split: self.split };
-            let pending = wanted.pending(atlas, units, self.selection.again)?;
+            let pending = judging.pending(explainer, units, self.selection.again)?;
             let first = || judging.first_requests(explainer, units, &pending);
             if !self.asking.announce(client.as_ref(), &what, pending.len(), first)? {
                 continue;
@@ -160,8 +157,8 @@ impl Score {
             bar.abandon();
             let run = run?;
             output::note(&format!(
-                "{what}: {} units scored, {} have nothing to judge{}",
-                run.units,
+                "{what}: {} scored, {} with nothing to judge{}",
+                output::count(run.units, "unit"),
                 run.without_texts,
                 asking::failures(&run.failures)
             ));

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::{bail, ensure};
 use clap::Args;
 use glossator_atlas::{Atlas, PREDICTION, Split};
+use glossator_explain::baselines::BaselineUnits;
 use glossator_explain::explaining::Explainer;
 use glossator_explain::scoring::Scorer;
 use glossator_explain::simulate::Simulator;
@@ -31,7 +32,7 @@ use judged::ScorerArgument;
 /// lookup, n2g and n2g+lookup predict by themselves. With --simulator, a language model reads explanations and predicts from
 /// them: those in words (`llm:…`), or the readable lines of the others if they are named.
 ///
-/// Example: glossator score --atlas run.atlas --explainer llm:max-act --simulator grades --llm local --baseline
+/// Example: glossator score --atlas run.atlas --explainer llm:max-act --simulator grades --llm local
 #[derive(Args)]
 pub(crate) struct Score {
     #[command(flatten)]
@@ -46,10 +47,10 @@ pub(crate) struct Score {
     /// Seed of the bootstrap
     #[arg(long, default_value_t = 0, value_name = "SEED")]
     seed: u64,
-    /// Also score, beside each explanation, that of another of the units at its hook point, drawn by hash with --seed; and with a
-    /// language model an empty explanation
-    #[arg(long)]
-    baseline: bool,
+    /// Units beside whose explanations stand scores of an empty one, and of that of another of the units at the hook point, drawn by
+    /// hash with --seed: sample (1,000 at most), all, or none; without a value all
+    #[arg(long, num_args = 0..=1, default_value = "sample", default_missing_value = "all", value_name = "UNITS")]
+    baseline: BaselineUnits,
     /// Let a language model predict activations from the explanations: grades (all tokens at once), one-at-a-time, json
     #[arg(long, value_delimiter = ',', value_name = "SIMULATORS")]
     simulator: Vec<Simulator>,
@@ -92,6 +93,9 @@ impl Score {
         }
         let (atlas, units) = self.selection.open()?;
         let explainers = self.explainers(&atlas)?;
+        if self.scorer.contains(&ScorerArgument::Ablation) {
+            self.needs_simulator(&explainers)?;
+        }
         if !self.scorer.is_empty() {
             let comparisons = self.judge(&atlas, &explainers, &units)?;
             if self.json {
@@ -113,7 +117,7 @@ impl Score {
         if self.json {
             output::print_json(&lines)?;
         } else {
-            output::print(&summary::table(&lines, self.baseline))?;
+            output::print(&summary::table(&lines))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -169,10 +173,7 @@ impl Score {
 
     /// Scores explanations by what they predict themselves.
     fn predict(&self, atlas: &Atlas, explainers: &[String], units: &[UnitId]) -> anyhow::Result<Vec<Source>> {
-        let mut scorer = Scorer::new(atlas, self.split, self.seed);
-        if self.baseline {
-            scorer = scorer.with_baselines();
-        }
+        let scorer = Scorer::new(atlas, self.split, self.seed).with_baselines(self.baseline);
         self.needs_simulator(explainers)?;
         let predictors: Vec<Explainer> = explainers
             .iter()

@@ -3,7 +3,6 @@
 
 use glossator_atlas::Atlas;
 use glossator_explain::ablating::ABLATION;
-use glossator_explain::pending::Wanted;
 use glossator_explain::simulating::Simulating;
 use glossator_llm::Totals;
 use glossator_model::{Model, UnitId};
@@ -46,8 +45,7 @@ impl Score {
                     Some(_) => format!("{explainer} by {ABLATION} of what {simulator} predicts"),
                     None => format!("{explainer} by {simulator}"),
                 };
-                let wanted = Wanted { explainer, scorer: &scorer, split: self.split };
-                let pending = wanted.pending(atlas, units, self.selection.again)?;
+                let pending = simulating.pending(explainer, units, self.selection.again)?;
                 sources.push(Source { explainer: explainer.clone(), scorer });
                 let first = || simulating.first_requests(explainer, units, &pending);
                 if !self.asking.announce(Some(&client), &what, pending.len(), first)? {
@@ -60,8 +58,8 @@ impl Score {
                 bar.abandon();
                 let run = run?;
                 output::note(&format!(
-                    "{what}: {} units scored{}",
-                    run.units,
+                    "{what}: {} scored{}",
+                    output::count(run.units, "unit"),
                     asking::failures(&run.failures)
                 ));
             }

@@ -28,7 +28,7 @@ pub(super) struct Line {
     top_only: Option<f64>,
     /// Mean F1 of firing at half maximum, over top and random excerpts, where it is defined.
     f1: Option<f64>,
-    /// Mean correlation over top and random excerpts of other units' explanations.
+    /// Mean correlation over top and random excerpts of other units' explanations, of the units beside which one was scored.
     #[serde(skip_serializing_if = "Option::is_none")]
     other_unit: Option<f64>,
 }
@@ -57,11 +57,7 @@ impl Score {
                     values(scorer, "correlation", "random_only")?,
                     values(scorer, "correlation", "top_only")?,
                     values(scorer, "f1", "top_and_random")?,
-                    if self.baseline {
-                        values(&format!("{OTHER_UNIT}{scorer}"), "correlation", "top_and_random")?
-                    } else {
-                        BTreeMap::new()
-                    },
+                    values(&format!("{OTHER_UNIT}{scorer}"), "correlation", "top_and_random")?,
                 ];
                 for unit in units.iter().filter(|unit| columns[0].contains_key(&unit.index)) {
                     let values = columns.each_ref().map(|values| values.get(&unit.index).copied().flatten());
@@ -96,7 +92,8 @@ fn mean(values: &[f64]) -> Option<f64> {
 }
 
 /// The summary as a table: correlations, F1, and how many units they are over.
-pub(super) fn table(lines: &[Line], baseline: bool) -> String {
+pub(super) fn table(lines: &[Line]) -> String {
+    let baseline = lines.iter().any(|line| line.other_unit.is_some());
     let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.3}"));
     let name = |line: &Line| line.hook.map_or("all".to_owned(), |hook| hook.to_string());
     // What predicts itself needs no scorer's name.
