@@ -184,7 +184,9 @@ pub fn extremes(units: &[ScoredUnit]) -> [Vec<ScoredUnit>; 2] {
     [best, worst]
 }
 
-fn interval(values: &[f64], seed: u64) -> Option<Interval> {
+/// The 95 % interval of the mean of `values`. Lists of the same length are resampled alike, so that what is side by side is
+/// resampled together.
+pub(crate) fn interval(values: &[f64], seed: u64) -> Option<Interval> {
     if values.len() < 2 {
         return None;
     }

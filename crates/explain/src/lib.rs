@@ -10,7 +10,8 @@
 //!
 //! Beside them stand scores by [`classification`] ([`judging`] runs them) and by [`ablation`] in the subject model
 //! ([`ablating`]). [`revision`] corrects an explanation by what the subject model does on test sentences; [`puzzles`] are
-//! made-up units by which judges and explainers are tested; [`comparison`] puts everything that was scored side by side.
+//! made-up units by which judges and explainers are tested; [`comparison`] is over everything that was scored, and [`side_by_side`]
+//! on the units that all have.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod ablating;
@@ -37,6 +38,7 @@ pub mod sample;
 pub mod score;
 pub mod scoring;
 mod selector;
+pub mod side_by_side;
 pub mod simulate;
 pub mod simulating;
 mod tally;

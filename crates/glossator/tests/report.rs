@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use assert_cmd::cargo::cargo_bin;
-use glossator_atlas::testing::{explain_synthetic, write_synthetic};
+use glossator_atlas::testing::{explain_synthetic, explain_synthetic_in_words, write_synthetic};
 use glossator_atlas::{Atlas, HEADLINE, Split};
 
 fn report(arguments: &[&str], atlas: &Path) -> Output {
@@ -62,6 +62,62 @@ fn means_are_over_the_defined_scores() {
     assert_eq!((ends["best"].as_array().unwrap().len(), ends["worst"].as_array().unwrap().len()), (10, 10));
     assert!(ends["best"][0]["value"].as_f64() > ends["worst"][0]["value"].as_f64());
     assert!(ends["best"][0]["text"].as_str().unwrap().starts_with("high on “"));
+}
+
+/// Side by side on the units that all have, and what revision brought; in the JSON and in all tables.
+#[test]
+fn explanations_stand_side_by_side_on_the_same_units() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("made.atlas");
+    write_synthetic(&path, 3, 40).unwrap();
+    explain_synthetic(&path, 12).unwrap();
+    explain_synthetic_in_words(&path).unwrap();
+    let [page, tables] = ["report.html", "report.md"].map(|name| directory.path().join(name));
+    let files = ["--html", page.to_str().unwrap(), "--markdown", tables.to_str().unwrap()];
+    let output = report(&[&files[..], &["--json"]].concat(), &path);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let groups = found["side_by_side"].as_array().unwrap();
+    let group = |scorer: &str| groups.iter().find(|group| group["scorer"] == scorer).unwrap();
+    let members = |scorer: &str| -> Vec<(String, String)> {
+        let members = group(scorer)["members"].as_array().unwrap();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        members.iter().map(|one| (text(&one["explainer"]), text(&one["scorer"]))).collect()
+    };
+    // Of 12 units at 3 hook points, unit 3 has no n2g explanation and that of unit 5 no score.
+    assert_eq!(group("prediction")["units"], 30);
+    let own = |place: usize| group("prediction")["members"][place]["own_units"].as_u64();
+    assert_eq!((own(0), own(1)), (Some(36), Some(30)), "lookup and n2g");
+    // Unit 0 of each hook point is explained in words.
+    assert_eq!(group("simulation:json@made-up")["units"], 3);
+    let of_pair = |(explainer, scorer): (&str, &str)| (explainer.to_owned(), scorer.to_owned());
+    let expected = [
+        ("llm:max-act@made-up", "other-unit:simulation:json@made-up"),
+        ("llm:max-act@made-up", "simulation:json@made-up"),
+        ("lookup", "prediction"),
+        ("n2g", "prediction"),
+    ];
+    assert_eq!(members("simulation:json@made-up"), expected.map(of_pair));
+    for member in group("simulation:json@made-up")["members"].as_array().unwrap() {
+        assert!(member["mean"].is_f64() && member["interval"]["low"].as_f64() <= member["mean"].as_f64());
+    }
+
+    let revisions = found["revisions"].as_array().unwrap();
+    let gain = |name: &str| revisions.iter().find(|gain| gain["explainer"] == name).unwrap();
+    for (name, expected) in
+        [("llm:max-act+revised@made-up", 0.4), ("llm:max-act+revised-random@made-up", 0.1)]
+    {
+        let gain = gain(name);
+        assert!((gain["gain"].as_f64().unwrap() - expected).abs() < 1e-12, "{gain}");
+        assert_eq!((&gain["units"], &gain["better"], &gain["worse"]), (&3.into(), &3.into(), &0.into()));
+    }
+    let [page, tables] = [page, tables].map(|path| std::fs::read_to_string(path).unwrap());
+    for title in
+        ["Side by side on 30 common units: correlation (top_and_random), prediction", "What revision brought"]
+    {
+        let escaped = title.replace('_', "\\_");
+        assert!(page.contains(title) && tables.contains(&format!("\n## {escaped}")), "{title}");
+    }
 }
 
 #[test]

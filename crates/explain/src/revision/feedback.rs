@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::ExplainError;
 
 /// What the names of explainers get, before the model's, when their explanations are revised.
-const REVISED: &str = "+revised";
+pub(super) const REVISED: &str = "+revised";
 
 /// What an explanation is revised by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,6 +15,7 @@
 
 mod estimate;
 mod feedback;
+mod gain;
 mod log;
 mod random_texts;
 mod rewriting;
@@ -31,6 +32,7 @@ use glossator_model::{Model, UnitId};
 use serde_json::json;
 
 pub use feedback::Feedback;
+pub use gain::{Gain, gains};
 pub use log::{Log, Round, Tested};
 pub(crate) use rounds::{Part, Revised, Rounds, Subject};
 pub(crate) use sentences::EACH;

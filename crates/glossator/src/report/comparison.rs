@@ -2,14 +2,11 @@
 
 use glossator_explain::comparison::Comparison;
 
-use super::{Table, number};
+use super::{Table, interval, number};
 
 /// A row for each kind of score.
 pub(crate) fn comparison_table(comparisons: &[Comparison]) -> Table {
     let row = |comparison: &Comparison| {
-        let interval = comparison
-            .interval
-            .map_or_else(|| number(None), |interval| format!("{:.3} to {:.3}", interval.low, interval.high));
         let [half, seven, eight] = comparison.above.map(number);
         vec![
             comparison.kind.explainer.clone(),
@@ -18,7 +15,7 @@ pub(crate) fn comparison_table(comparisons: &[Comparison]) -> Table {
             comparison.units.to_string(),
             comparison.undefined.to_string(),
             number(comparison.mean),
-            interval,
+            interval(comparison.interval),
             half,
             seven,
             eight,

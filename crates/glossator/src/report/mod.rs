@@ -14,4 +14,4 @@ pub(crate) use chart::{Chart, Marks, Series};
 pub(crate) use comparison::comparison_table;
 pub(crate) use markdown::markdown;
 pub(crate) use page::Page;
-pub(crate) use table::{Table, number};
+pub(crate) use table::{Table, interval, number};

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use glossator_explain::score::Interval;
+
 use super::markdown::markdown;
 use super::page::escape;
 
@@ -77,6 +79,11 @@ pub(crate) fn number(value: Option<f64>) -> String {
         size if size >= 1e-3 => format!("{value:.4}"),
         _ => format!("{value:.2e}"),
     }
+}
+
+/// An interval; a dash for none.
+pub(crate) fn interval(interval: Option<Interval>) -> String {
+    interval.map_or_else(|| number(None), |Interval { low, high }| format!("{low:.3} to {high:.3}"))
 }
 
 #[cfg(test)]

@@ -11,20 +11,21 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use glossator_atlas::{Atlas, CallTotals, ScoreKind, ScoredUnit, Split};
-use glossator_explain::baselines::EMPTY;
 use glossator_explain::comparison::{
     self, Comparison, OfDensity, THRESHOLDS, by_density, density_bounds, extremes,
 };
-use glossator_explain::judging::{ALWAYS_NO, ALWAYS_YES};
-use glossator_explain::others::OTHER_UNIT;
+use glossator_explain::revision::{Gain, gains};
+use glossator_explain::side_by_side::{SideBySide, is_baseline, side_by_side};
 use glossator_model::UnitId;
 use serde::Serialize;
 
 use crate::output;
 
-/// Compare the explanations of an atlas: scores by explainer, scorer, layer and density, costs, failures, best and worst units
+/// Compare the explanations of an atlas: scores by explainer, scorer, layer and density, the gain of revision, costs, failures, best and
+/// worst units
 ///
-/// Means are over the units whose score is defined; the others are counted. Baselines stand in the same table: other-unit: is
+/// Means are over the units whose score is defined; the others are counted. What is compared is also side by side on the units that
+/// all have, with what it has to beat. Baselines stand in the same tables: other-unit: is
 /// another unit's explanation on the same excerpts, empty: none at all, always-yes: and always-no: judges that do not read.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  glossator report run.atlas\n  \
@@ -56,6 +57,8 @@ struct Report {
     split: Split,
     thresholds: [f64; 3],
     comparisons: Vec<Comparison>,
+    side_by_side: Vec<SideBySide>,
+    revisions: Vec<Gain>,
     calls: Vec<CallTotals>,
     extremes: Vec<Extremes>,
     densities: Vec<Densities>,
@@ -122,20 +125,19 @@ impl ReportCommand {
 
 fn report(atlas: &Atlas, split: Split) -> anyhow::Result<Report> {
     let run = &atlas.manifest().run;
-    let (mut comparisons, mut headlines, mut ends) =
-        (Vec::new(), Vec::<(ScoreKind, Vec<ScoredUnit>)>::new(), Vec::new());
-    let mut before: Option<(String, String)> = None;
+    let mut scored: Vec<(ScoreKind, Vec<ScoredUnit>)> = Vec::new();
     for kind in comparison::shown(atlas, split, |_| true)? {
         let units = atlas.scored_units(&kind, split)?;
-        comparisons.push(Comparison::of(kind.clone(), &units, run.seed));
-        // The first score that an explanation has from a scorer is its headline.
-        let whose = Some((kind.explainer.clone(), kind.scorer.clone()));
-        if before != whose && !is_baseline(&kind.scorer) {
-            let [best, worst] = extremes(&units).map(|units| with_texts(atlas, &kind, &units));
-            ends.push(Extremes { kind: kind.clone(), best: best?, worst: worst? });
-            headlines.push((kind, units));
-        }
-        before = whose;
+        scored.push((kind, units));
+    }
+    let comparisons =
+        scored.iter().map(|(kind, units)| Comparison::of(kind.clone(), units, run.seed)).collect();
+    let side_by_side = side_by_side(&scored, run.seed);
+    let headlines = headlines(scored);
+    let mut ends = Vec::new();
+    for (kind, units) in &headlines {
+        let [best, worst] = extremes(units).map(|units| with_texts(atlas, kind, &units));
+        ends.push(Extremes { kind: kind.clone(), best: best?, worst: worst? });
     }
     Ok(Report {
         model: run.model.clone(),
@@ -143,11 +145,26 @@ fn report(atlas: &Atlas, split: Split) -> anyhow::Result<Report> {
         split,
         thresholds: THRESHOLDS,
         comparisons,
+        side_by_side,
+        // Revisions log their scores on the test split.
+        revisions: if split == Split::Test { gains(atlas, run.seed)? } else { Vec::new() },
         calls: atlas.call_totals(split)?,
         extremes: ends,
         densities: densities(&headlines),
         headlines,
     })
+}
+
+/// The first score that each explanation has from each scorer, without baselines.
+fn headlines(scored: Vec<(ScoreKind, Vec<ScoredUnit>)>) -> Vec<(ScoreKind, Vec<ScoredUnit>)> {
+    let mut headlines: Vec<(ScoreKind, Vec<ScoredUnit>)> = Vec::new();
+    for (kind, units) in scored.into_iter().filter(|(kind, _)| !is_baseline(&kind.scorer)) {
+        let whose = |kind: &ScoreKind| (kind.explainer.clone(), kind.scorer.clone());
+        if headlines.last().is_none_or(|(last, _)| whose(last) != whose(&kind)) {
+            headlines.push((kind, units));
+        }
+    }
+    headlines
 }
 
 fn with_texts(atlas: &Atlas, kind: &ScoreKind, units: &[ScoredUnit]) -> anyhow::Result<Vec<Extreme>> {
@@ -176,9 +193,4 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(&partial, text)
         .and_then(|()| std::fs::rename(&partial, path))
         .with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Whether scores are only there to be compared with.
-fn is_baseline(scorer: &str) -> bool {
-    [EMPTY, OTHER_UNIT, ALWAYS_YES, ALWAYS_NO].iter().any(|baseline| scorer.starts_with(baseline))
 }

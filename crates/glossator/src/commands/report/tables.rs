@@ -4,18 +4,22 @@ use std::fmt::Write as _;
 
 use glossator_atlas::{CallTotals, ScoreKind};
 use glossator_explain::comparison::{Comparison, GroupScores};
+use glossator_explain::revision::Gain;
+use glossator_explain::side_by_side::{Member, SideBySide};
 use glossator_llm::prices::Money;
 use glossator_model::HookPoint;
 
 use super::{Extreme, Report};
-use crate::report::{Table, comparison_table, number};
+use crate::output::count;
+use crate::report::{Table, comparison_table, interval, number};
 
 /// Characters of an explanation in a table.
 const TEXT: usize = 90;
 
 /// What scorers are that are only there to be compared with.
 pub(super) const BASELINES: &str = "Scorers that begin with other-unit: score another unit's explanation on the same \
-    excerpts, with empty: none at all; always-yes: and always-no: are judges that do not read.";
+    excerpts, with empty: none at all; always-yes: and always-no: are judges that do not read. Where explanations are side by side, \
+    means are over the units that all of them have; who is defined on none has no mean and takes none away.";
 
 /// What is printed on the terminal.
 pub(super) fn text(report: &Report) -> String {
@@ -40,6 +44,13 @@ pub(super) fn context(report: &Report) -> String {
 pub(super) fn tables(report: &Report) -> Vec<(String, Table)> {
     let mut tables =
         vec![("Scores by explainer and scorer".to_owned(), comparison_table(&report.comparisons))];
+    tables.extend(report.side_by_side.iter().map(|group| (together(group), side_by_side(group))));
+    if !report.revisions.is_empty() {
+        tables.push((
+            "What revision brought: correlation before and after".to_owned(),
+            revisions(&report.revisions),
+        ));
+    }
     if report.comparisons.iter().any(|comparison| comparison.hooks.len() > 1) {
         let [mean, above] = hooks(report);
         tables.push(("Mean score by layer".to_owned(), mean));
@@ -59,6 +70,63 @@ pub(super) fn tables(report: &Report) -> Vec<(String, Table)> {
 /// A kind of score in a few words.
 pub(super) fn named(kind: &ScoreKind) -> String {
     format!("{} by {}: {} ({})", kind.explainer, kind.scorer, kind.metric, kind.sample)
+}
+
+/// The title of a group: what is measured, and on how many units.
+fn together(group: &SideBySide) -> String {
+    let SideBySide { scorer, metric, sample, units, .. } = group;
+    format!("Side by side on {}: {metric} ({sample}), {scorer}", count(*units, "common unit"))
+}
+
+/// Means on the units that all have, and each one's own.
+fn side_by_side(group: &SideBySide) -> Table {
+    let row = |member: &Member| {
+        vec![
+            member.explainer.clone(),
+            member.scorer.clone(),
+            number(member.mean),
+            interval(member.interval),
+            member.own_units.to_string(),
+            number(member.own_mean),
+        ]
+    };
+    let head = ["explainer", "scorer", "mean", "interval", "units of its own", "their mean"];
+    Table::new(&head, group.members.iter().map(row).collect())
+}
+
+/// Scores before and after revision, on excerpts that nobody saw.
+fn revisions(gains: &[Gain]) -> Table {
+    let row = |gain: &Gain| {
+        vec![
+            gain.explainer.clone(),
+            gain.units.to_string(),
+            gain.kept.to_string(),
+            gain.undefined.to_string(),
+            number(gain.before),
+            number(gain.after),
+            number(gain.gain),
+            interval(gain.interval),
+            gain.better.to_string(),
+            gain.worse.to_string(),
+            gain.same.to_string(),
+            format!("{} of {}", gain.failed, gain.rounds),
+        ]
+    };
+    let head = [
+        "explainer",
+        "units",
+        "keep a revision",
+        "undefined",
+        "before",
+        "after",
+        "gain",
+        "interval",
+        "better",
+        "worse",
+        "the same",
+        "rounds without a result",
+    ];
+    Table::new(&head, gains.iter().map(row).collect())
 }
 
 /// Headline scores, their means and their shares above thresholds: a row for each hook point, a column for each explainer
