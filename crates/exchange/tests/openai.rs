@@ -341,6 +341,95 @@ fn connections_are_products_of_weights() {
     }
 }
 
+/// Related tokens and neurons of published data are in no place of an atlas, but they come back from it byte for byte.
+#[test]
+fn related_tokens_and_neurons_come_back() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reference/goldens/gpt2");
+    let checkpoint = Checkpoint::open(&golden).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let first = explained(&directory.path().join("first"));
+    let connections = openai::Connections::of(&checkpoint, &units(&first)).unwrap();
+    let published = directory.path().join("published");
+    openai::write(&first, &units(&first), &connections, &published, &|| {}).unwrap();
+    // A neuron of which nothing is published.
+    let related =
+        ["related-tokens/activation-based", "related-tokens/weight-based", "related-neurons/weight-based"];
+    for folder in related {
+        std::fs::remove_file(published.join(folder).join("0/2.json")).unwrap();
+    }
+    let second = directory.path().join("second");
+    let imported = import(&published, &second).unwrap();
+    assert_eq!((imported.neurons, imported.related), (10, 9));
+    let second = Atlas::open(&second).unwrap();
+    let again = directory.path().join("again");
+    openai::write(&second, &units(&second), &unconnected(), &again, &|| {}).unwrap();
+    let mut compared = 0;
+    for folder in related {
+        for layer in 0..2 {
+            for neuron in (0..5).filter(|neuron| (layer, *neuron) != (0, 2)) {
+                let [before, after] = [&published, &again]
+                    .map(|root| std::fs::read(root.join(format!("{folder}/{layer}/{neuron}.json"))).unwrap());
+                assert_eq!(before, after, "{folder} {layer} {neuron}");
+                compared += 1;
+            }
+        }
+        let path = again.join(folder).join("0/2.json");
+        assert!(path.is_file(), "an export is whole all the same");
+    }
+    assert_eq!(compared, 27);
+    let weights = openai::read_token_weights(&again.join("related-tokens/weight-based/0/1.json")).unwrap();
+    assert_eq!(weights.input_positive.tokens.len(), 20);
+    assert!(
+        openai::read_related_neurons(&again.join("related-neurons/weight-based/0/1.json"))
+            .unwrap()
+            .c_proj
+            .is_some()
+    );
+    assert!(
+        !openai::read_token_means(&again.join("related-tokens/activation-based/0/1.json"))
+            .unwrap()
+            .tokens
+            .is_empty()
+    );
+}
+
+#[test]
+fn what_is_wrong_with_related_tokens_and_neurons_is_said() {
+    let cases: [(&str, &str, Change); 4] = [
+        ("activation-based", "a list has 1 tokens and 0 average activations", |related| {
+            related["tokens"] = serde_json::json!(["a"]);
+            related["average_activations"] = serde_json::json!([]);
+        }),
+        ("weight-based", "a list has 1 tokens and 2 strengths", |related| {
+            related["output_negative"] = serde_json::json!({ "tokens": ["a"], "strengths": [1.0, 2.0] });
+        }),
+        ("neurons", "`4` is no neuron: LAYER_NEURON is expected", |related| {
+            related["c_fc"] = serde_json::json!({
+                "top_positive_neurons": ["4"], "top_positive_weights": [1.0],
+                "top_negative_neurons": [], "top_negative_weights": [],
+            });
+        }),
+        ("neurons", "not a pair of c_fc and c_proj", |related| related["c_proj"] = "x".into()),
+    ];
+    for (place, expected, change) in cases {
+        let directory = tempfile::tempdir().unwrap();
+        let atlas = explained(&directory.path().join("atlas"));
+        let published = directory.path().join("published");
+        openai::write(&atlas, &units(&atlas)[..1], &unconnected(), &published, &|| {}).unwrap();
+        let folder = if place == "neurons" {
+            "related-neurons/weight-based".into()
+        } else {
+            format!("related-tokens/{place}")
+        };
+        let path = published.join(folder).join("0/0.json");
+        let mut related: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        change(&mut related);
+        std::fs::write(&path, related.to_string()).unwrap();
+        let message = import(&published, &directory.path().join("second")).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
 /// What the `automated-interpretability` package serialised itself (`reference/simulation/make_published.py`).
 #[test]
 fn what_the_published_package_writes_is_read() {

@@ -19,6 +19,7 @@ use super::objects::{
     ActivationRecord, ActivationScale, NeuronRecord, ScoredExplanation, SequenceSimulation,
 };
 use super::read::{Published, read_explanations, read_record};
+use super::related;
 use crate::error::ExchangeError;
 use crate::files;
 
@@ -48,6 +49,8 @@ pub struct Imported {
     pub missing: u64,
     /// Explanations.
     pub explanations: u64,
+    /// Neurons with related tokens or neurons, which are kept for an export.
+    pub related: u64,
     /// Scored sequences that are none of their neuron's excerpts: their simulations are left out.
     pub unmatched: u64,
     /// Simulations whose distributions are on no scale that an atlas keeps: these are left out.
@@ -136,6 +139,8 @@ pub fn import(plan: &ImportPlan<'_>, progress: &dyn Fn(Option<u64>)) -> Result<I
             let results = read_explanations(path)?;
             put_explanations(&atlas, unit, results.scored_explanations, &numbers, &mut imported)?;
         }
+        let is_related = related::keep(plan.source, plan.atlas, neuron.layer, neuron.neuron)?;
+        imported.related += u64::from(is_related);
         progress(None);
     }
     Ok(imported)

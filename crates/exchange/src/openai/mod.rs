@@ -7,13 +7,14 @@
 //! related-tokens/weight-based/{layer}/{neuron}.json       WeightBasedSummaryOfNeuron
 //! related-neurons/weight-based/{layer}/{neuron}.json      { c_fc, c_proj }, either may be null
 //! ```
-//! Where units of several kinds are exported, each kind has a directory of its own with these in it.
+//! An import keeps the last three as they are, and an export of what was imported writes them again. Where units of several kinds are exported, each kind has a directory of its own with these in it.
 
 mod connections;
 mod distributions;
 mod import;
 mod objects;
 mod read;
+mod related;
 mod write;
 
 pub use connections::Connections;
@@ -23,7 +24,9 @@ pub use objects::{
     RelatedNeurons, ScoredExplanation, ScoredSequenceSimulation, ScoredSimulation, SequenceSimulation,
     TokenLookupTableSummaryOfNeuron, TokensAndWeights, WeightBasedSummaryOfNeuron,
 };
-pub use read::{Published, read_explanations, read_record};
+pub use read::{
+    Published, read_explanations, read_record, read_related_neurons, read_token_means, read_token_weights,
+};
 pub use write::write;
 
 /// Evidence.

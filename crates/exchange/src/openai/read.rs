@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::objects::{ActivationRecord, NeuronRecord, NeuronSimulationResults, SequenceSimulation};
+use super::objects::{
+    ActivationRecord, NeuronRecord, NeuronSimulationResults, RelatedNeurons, SequenceSimulation,
+    TokenLookupTableSummaryOfNeuron, WeightBasedSummaryOfNeuron,
+};
 use super::{EXPLANATIONS, RECORDS};
 use crate::error::ExchangeError;
 use crate::files;
@@ -88,6 +91,65 @@ pub fn read_explanations(path: &Path) -> Result<NeuronSimulationResults, Exchang
         }
     }
     Ok(results)
+}
+
+/// A neuron's tokens by mean activation.
+pub fn read_token_means(path: &Path) -> Result<TokenLookupTableSummaryOfNeuron, ExchangeError> {
+    let summary: TokenLookupTableSummaryOfNeuron =
+        parse(path, "TokenLookupTableSummaryOfNeuron", &files::read(path)?)?;
+    equally_long(
+        path,
+        "tokens",
+        summary.tokens.len(),
+        "average activations",
+        summary.average_activations.len(),
+    )?;
+    Ok(summary)
+}
+
+/// A neuron's tokens by weight.
+pub fn read_token_weights(path: &Path) -> Result<WeightBasedSummaryOfNeuron, ExchangeError> {
+    let summary: WeightBasedSummaryOfNeuron = parse(path, "WeightBasedSummaryOfNeuron", &files::read(path)?)?;
+    let WeightBasedSummaryOfNeuron { input_positive, input_negative, output_positive, output_negative } =
+        &summary;
+    for list in [input_positive, input_negative, output_positive, output_negative] {
+        equally_long(path, "tokens", list.tokens.len(), "strengths", list.strengths.len())?;
+    }
+    Ok(summary)
+}
+
+/// The neurons that a neuron is connected to by weight.
+pub fn read_related_neurons(path: &Path) -> Result<RelatedNeurons, ExchangeError> {
+    let related: RelatedNeurons = parse(path, "pair of c_fc and c_proj", &files::read(path)?)?;
+    for side in related.c_fc.iter().chain(&related.c_proj) {
+        let (positive, negative) = (&side.top_positive_neurons, &side.top_negative_neurons);
+        equally_long(path, "neurons", positive.len(), "weights", side.top_positive_weights.len())?;
+        equally_long(path, "neurons", negative.len(), "weights", side.top_negative_weights.len())?;
+        let is_named = |name: &&String| {
+            let parts = name.split_once('_');
+            parts.is_some_and(|(layer, neuron)| layer.parse::<u32>().is_ok() && neuron.parse::<u32>().is_ok())
+        };
+        if let Some(name) = positive.iter().chain(negative).find(|name| !is_named(name)) {
+            return Err(ExchangeError::invalid(
+                path,
+                format!("`{name}` is no neuron: LAYER_NEURON is expected"),
+            ));
+        }
+    }
+    Ok(related)
+}
+
+fn equally_long(
+    path: &Path,
+    one: &str,
+    ones: usize,
+    other: &str,
+    others: usize,
+) -> Result<(), ExchangeError> {
+    if ones == others {
+        return Ok(());
+    }
+    Err(ExchangeError::invalid(path, format!("a list has {ones} {one} and {others} {other}")))
 }
 
 fn check_simulation(path: &Path, simulation: &SequenceSimulation) -> Result<(), ExchangeError> {

@@ -21,7 +21,7 @@ use super::objects::{
     ScoredSequenceSimulation, ScoredSimulation, SequenceSimulation, TokenLookupTableSummaryOfNeuron,
     TokensAndWeights, WeightBasedSummaryOfNeuron,
 };
-use super::{EXPLANATIONS, NEURONS, RECORDS, TOKEN_MEANS, TOKEN_WEIGHTS};
+use super::{EXPLANATIONS, NEURONS, RECORDS, TOKEN_MEANS, TOKEN_WEIGHTS, related};
 use crate::error::ExchangeError;
 use crate::files;
 use crate::group::groups;
@@ -59,9 +59,18 @@ fn write_unit(
     let path =
         |folder: &str, suffix: &str| directory.join(format!("{folder}/{layer}/{}{suffix}", unit.index));
     files::write_json(&path(RECORDS, ".json"), &neuron_record(atlas, neuron_id, &record))?;
-    files::write_json(&path(TOKEN_MEANS, ".json"), &token_means(atlas, &record))?;
-    files::write_json(&path(TOKEN_WEIGHTS, ".json"), &token_weights(atlas, connections, &record))?;
-    files::write_json(&path(NEURONS, ".json"), &connections.related(unit))?;
+    for folder in [TOKEN_MEANS, TOKEN_WEIGHTS, NEURONS] {
+        let path = path(folder, ".json");
+        match related::kept(atlas.path(), folder, layer, unit.index)? {
+            // As it was published and imported.
+            Some(published) => files::write(&path, &published)?,
+            None if folder == TOKEN_MEANS => files::write_json(&path, &token_means(atlas, &record))?,
+            None if folder == TOKEN_WEIGHTS => {
+                files::write_json(&path, &token_weights(atlas, connections, &record))?;
+            }
+            None => files::write_json(&path, &connections.related(unit))?,
+        }
+    }
     let results = results(atlas, neuron_id, &record)?;
     if !results.scored_explanations.is_empty() {
         files::write_json(&path(EXPLANATIONS, ".jsonl"), &results)?;

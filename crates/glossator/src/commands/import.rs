@@ -14,7 +14,8 @@ use crate::output;
 ///
 /// Reads the files of "Language models can explain neurons in language models" as they lie at their publisher:
 /// DIR/collated-activations/{layer}/{neuron}.json and, where they are there, DIR/explanations/{layer}/{neuron}.jsonl.
-/// What they do not say (density, histogram, token means) stays undefined in the atlas.
+/// What they do not say (density, histogram, token means) stays undefined in the atlas. Related tokens
+/// and neurons (DIR/related-tokens, DIR/related-neurons) are checked and kept for an export.
 ///
 /// Example:
 ///
@@ -63,9 +64,10 @@ impl Import {
             output::print_json(&imported)?;
         }
         output::note(&format!(
-            "{}, {}",
+            "{}, {}, related tokens and neurons of {}",
             output::count(imported.neurons, "neuron"),
-            output::count(imported.explanations, "explanation")
+            output::count(imported.explanations, "explanation"),
+            imported.related
         ));
         if imported.missing > 0 {
             output::note(&format!(
