@@ -5,6 +5,7 @@
 #[path = "common/killing.rs"]
 mod killing;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -147,7 +148,7 @@ fn commands(atlas: &Path, recording: &Path) -> [Command; 2] {
 }
 
 #[test]
-fn runs_that_were_killed_again_and_again_end_with_the_same_rows() {
+fn runs_that_were_killed_again_and_again_end_with_the_same_rows_and_files() {
     let directory = tempfile::tempdir().unwrap();
     let (atlas, recording) = recorded(directory.path());
     let (whole, killed) = (directory.path().join("whole"), directory.path().join("killed"));
@@ -166,7 +167,32 @@ fn runs_that_were_killed_again_and_again_end_with_the_same_rows() {
         succeed(&mut command);
     }
     assert!(rows(&killed) == expected, "other rows");
+    let (expected, found) = (exported(&whole), exported(&killed));
+    assert!(
+        expected.len() >= 160 && expected == found,
+        "the files for other programs are not the same bytes"
+    );
     assert!(kills >= 5, "only {kills} runs were killed while they wrote");
+}
+
+/// Every file of an atlas in OpenAI's form, by name.
+fn exported(atlas: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let out = atlas.with_extension("exported");
+    let mut export = Command::new(cargo_bin("glossator"));
+    succeed(export.arg("export").arg(atlas).args(["--format", "openai", "--all", "--out"]).arg(&out));
+    let mut files = BTreeMap::new();
+    let mut directories = vec![out.clone()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                files.insert(path.strip_prefix(&out).unwrap().to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
 }
 
 #[test]
