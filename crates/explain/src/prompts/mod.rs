@@ -6,6 +6,7 @@
 
 mod examples;
 mod judged_examples;
+mod revision_examples;
 mod template;
 mod visible;
 
@@ -16,6 +17,7 @@ use judged_examples::JudgedExamples;
 
 pub use examples::{Example, ExampleExcerpt};
 pub use judged_examples::JudgedExample;
+pub use revision_examples::{RevisedExample, RevisionExamples, SentencesExample};
 pub use template::{Conversation, PromptError, Template};
 pub use visible::{described, marked, visible};
 
@@ -24,6 +26,9 @@ const EXAMPLES: &str = "examples.toml";
 
 /// The file with the worked examples of scorers by classification.
 const JUDGED_EXAMPLES: &str = "judge-examples.toml";
+
+/// The file with the worked examples of revision.
+const REVISION_EXAMPLES: &str = "revision-examples.toml";
 
 /// The largest prompt file that is read.
 const MAX_BYTES: u64 = 1 << 20;
@@ -54,9 +59,10 @@ const DEFAULTS: &[(&str, &str)] = defaults![
 ];
 
 /// The worked examples that are part of the program.
-const DEFAULT_EXAMPLES: [(&str, &str); 2] = [
+const DEFAULT_EXAMPLES: [(&str, &str); 3] = [
     (EXAMPLES, include_str!("templates/examples.toml")),
     (JUDGED_EXAMPLES, include_str!("templates/judge-examples.toml")),
+    (REVISION_EXAMPLES, include_str!("templates/revision-examples.toml")),
 ];
 
 /// All prompts.
@@ -65,6 +71,7 @@ pub struct Prompts {
     templates: BTreeMap<String, Template>,
     examples: Vec<Example>,
     judged: JudgedExamples,
+    revision: RevisionExamples,
 }
 
 impl Prompts {
@@ -72,11 +79,12 @@ impl Prompts {
     pub fn builtin() -> Result<Self, PromptError> {
         let read = |&(name, text): &(&str, &str)| Ok((name.to_owned(), Template::parse(name, text)?));
         let templates = DEFAULTS.iter().map(read).collect::<Result<_, PromptError>>()?;
-        let [(_, examples), (_, judged)] = DEFAULT_EXAMPLES;
+        let [(_, examples), (_, judged), (_, revision)] = DEFAULT_EXAMPLES;
         Ok(Self {
             templates,
             examples: examples::parse(EXAMPLES, examples)?,
             judged: judged_examples::parse(JUDGED_EXAMPLES, judged)?,
+            revision: revision_examples::parse(REVISION_EXAMPLES, revision)?,
         })
     }
 
@@ -90,11 +98,14 @@ impl Prompts {
                 self.examples = examples::parse(&path.display().to_string(), &read(&path)?)?;
             } else if name == JUDGED_EXAMPLES {
                 self.judged = judged_examples::parse(&path.display().to_string(), &read(&path)?)?;
+            } else if name == REVISION_EXAMPLES {
+                self.revision = revision_examples::parse(&path.display().to_string(), &read(&path)?)?;
             } else if let Some(template) = self.templates.get_mut(name) {
                 *template = Template::parse(&path.display().to_string(), &read(&path)?)?;
             } else if path.extension().is_some_and(|ending| ending == "txt" || ending == "toml") {
                 let known: Vec<&str> = self.templates.keys().map(String::as_str).collect();
-                let message = format!("is none of {}, {EXAMPLES}, {JUDGED_EXAMPLES}", known.join(", "));
+                let examples = DEFAULT_EXAMPLES.map(|(name, _)| name).join(", ");
+                let message = format!("is none of {}, {examples}", known.join(", "));
                 return Err(PromptError::Sections { file: path.display().to_string(), message });
             }
         }
@@ -135,6 +146,11 @@ impl Prompts {
     /// The worked examples of a scorer by classification; none where it shows none.
     pub fn judged_examples(&self, scorer: &str) -> &[JudgedExample] {
         self.judged.get(scorer).map_or(&[], Vec::as_slice)
+    }
+
+    /// The worked examples of revision.
+    pub fn revision_examples(&self) -> &RevisionExamples {
+        &self.revision
     }
 }
 

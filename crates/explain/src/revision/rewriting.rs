@@ -3,8 +3,8 @@
 use glossator_llm::{Capabilities, Generation, Message, Request, Want};
 use serde_json::{Value, json};
 
-use super::{Feedback, Round};
-use crate::prompts::{PromptError, Template, visible};
+use super::{FIRES, Feedback, Round};
+use crate::prompts::{PromptError, Prompts, RevisedExample, visible};
 use crate::words::{Evidence, Method};
 
 /// Most tokens of a revised explanation.
@@ -27,14 +27,39 @@ pub(super) fn question(evidence: &Evidence<'_>, round: &Round) -> Value {
     json!({"explanation": visible(&round.tested), "excerpts": excerpts, "sentences": shown})
 }
 
+/// The worked examples, as they are filled in: with what goes back by this feedback.
+fn examples(prompts: &Prompts, feedback: Feedback) -> Vec<Value> {
+    let filled = |example: &RevisedExample| {
+        let shown = example.sentences.iter().filter(|_| feedback != Feedback::Nothing);
+        let sentences = shown.map(|(text, expected, response, token)| {
+            json!({
+                "text": visible(text),
+                "expected": (feedback == Feedback::Tests).then_some(expected),
+                "fires": f32::from(*response) >= 10.0 * FIRES,
+                "activation": response,
+                "token": visible(token),
+            })
+        });
+        let excerpts = example.excerpts.iter().map(|excerpt| json!({"marked": excerpt}));
+        json!({
+            "explanation": visible(&example.explanation),
+            "excerpts": excerpts.collect::<Vec<Value>>(),
+            "sentences": sentences.collect::<Vec<Value>>(),
+            "revised": visible(&example.revised),
+        })
+    };
+    prompts.revision_examples().revise.iter().map(filled).collect()
+}
+
 /// The request for a revised explanation.
 pub(super) fn request(
-    template: &Template,
+    prompts: &Prompts,
     capabilities: Capabilities,
     feedback: Feedback,
     question: &Value,
 ) -> Result<Request, PromptError> {
-    let conversation = template.fill(&json!({"feedback": feedback}), &[], question)?;
+    let shown = examples(prompts, feedback);
+    let conversation = prompts.template("revise")?.fill(&json!({"feedback": feedback}), &shown, question)?;
     let mut messages = conversation.messages;
     if let Some(begin) = conversation.begin.filter(|_| capabilities.continues_turn) {
         messages.push(Message::assistant(begin));
@@ -45,4 +70,27 @@ pub(super) fn request(
         ..Generation::default()
     });
     Ok(Request { messages, want, sample: 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn worked_examples_show_what_goes_back() {
+        let prompts = Prompts::builtin().unwrap();
+        let question = json!({"explanation": "x", "excerpts": [], "sentences": []});
+        for (feedback, sentences, against) in [
+            (Feedback::Tests, true, true),
+            (Feedback::Random, true, false),
+            (Feedback::Nothing, false, false),
+        ] {
+            let messages = request(&prompts, Capabilities::default(), feedback, &question).unwrap().messages;
+            let (shown, answer) = (&messages[1].content, &messages[2].content);
+            assert_eq!(answer, "This neuron looks for the word 'light' before the name of a colour.");
+            assert!(shown.contains("a<< light>> green"), "{shown}");
+            assert_eq!(shown.contains("A light blue car went by."), sentences, "{feedback}: {shown}");
+            assert_eq!(shown.contains("AGAINST the explanation"), against, "{feedback}: {shown}");
+        }
+    }
 }

@@ -191,7 +191,6 @@ impl Rounds<'_> {
 
     /// The request for a better explanation, with what is shown for it.
     pub(super) fn rewriting(&self, question: &Value) -> Result<Request, ExplainError> {
-        let template = self.prompts.template("revise")?;
-        Ok(rewriting::request(template, self.client.capabilities(), self.feedback, question)?)
+        Ok(rewriting::request(self.prompts, self.client.capabilities(), self.feedback, question)?)
     }
 }

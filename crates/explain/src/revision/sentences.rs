@@ -5,13 +5,16 @@ use glossator_llm::{Capabilities, Failure, FailureKind, Finish, Generation, Outc
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::prompts::{PromptError, Prompts, visible};
+use crate::prompts::{PromptError, Prompts, SentencesExample, visible};
 
 /// Sentences of either kind that are asked for; ten in all, the published number.
 pub(crate) const EACH: usize = 5;
 
 /// Characters of a sentence at most.
 const LONGEST: usize = 400;
+
+/// Temperature of further rounds: enough for other sentences, little enough for small models to keep to the form.
+const TEMPERATURE: f32 = 0.7;
 
 /// A sentence, and whether the unit should fire on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,15 +41,26 @@ pub(super) fn request(
     capabilities: Capabilities,
 ) -> Result<Request, PromptError> {
     let question = json!({"explanation": visible(explanation), "count": EACH});
-    let messages = prompts.template("test-sentences")?.fill(&json!({}), &[], &question)?.messages;
+    let messages =
+        prompts.template("test-sentences")?.fill(&json!({}), &examples(prompts), &question)?.messages;
     let want = Want::Text(Generation {
         max_tokens: 60 * 2 * EACH as u32,
         // Another round about the same explanation is to bring other sentences.
-        temperature: if round == 0 { 0.0 } else { 1.0 },
+        temperature: if round == 0 { 0.0 } else { TEMPERATURE },
         json_schema: capabilities.json_schema.then(schema),
         ..Generation::default()
     });
     Ok(Request { messages, want, sample: round })
+}
+
+/// The worked examples, as they are filled in.
+fn examples(prompts: &Prompts) -> Vec<Value> {
+    let filled = |example: &SentencesExample| {
+        let answer = json!({"fires": example.fires, "silent": example.silent}).to_string();
+        let count = example.fires.len();
+        json!({"explanation": visible(&example.explanation), "count": count, "answer": answer})
+    };
+    prompts.revision_examples().test_sentences.iter().map(filled).collect()
 }
 
 fn schema() -> Value {
@@ -103,6 +117,19 @@ mod tests {
             let Want::Text(generation) = request.want else { panic!("text is wanted") };
             assert_eq!(generation.json_schema.is_some(), json_schema);
         }
+    }
+
+    /// What the worked examples show is what is read.
+    #[test]
+    fn worked_examples_keep_to_the_form() {
+        let prompts = Prompts::builtin().unwrap();
+        for example in examples(&prompts) {
+            let answer = example["answer"].as_str().unwrap();
+            let read = read(&Ok(Answer { text: answer.to_owned(), ..Answer::default() })).unwrap();
+            assert_eq!((read.len(), &example["count"]), (2 * EACH, &json!(EACH)));
+        }
+        let request = request(&prompts, "not", 0, Capabilities::default()).unwrap();
+        assert!(request.messages.len() >= 4 && request.messages[2].content.starts_with("{\"fires\":["));
     }
 
     #[test]
