@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -72,6 +73,32 @@ fn record(directory: &Path) -> (PathBuf, PathBuf) {
         atlas.to_str().unwrap(),
     ]);
     (sae, atlas)
+}
+
+/// The page begins with the features of a dictionary that the atlas knows, and says of any other how to record it.
+#[test]
+fn the_page_begins_with_a_dictionarys_features() {
+    let directory = tempfile::tempdir().unwrap();
+    let (sae, atlas) = record(directory.path());
+    let mut server = Command::new(cargo_bin("glossator"))
+        .args(["serve", "--port", "0", "--dictionary"])
+        .args([&sae, &atlas])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(line.contains("/#/units?hook=blocks.0.hook_resid_post.hook_sae_acts_post"), "{line}");
+
+    let other = directory.path().join("other");
+    let mut changed = dictionary(Atlas::open(&atlas).unwrap().hooks()[0].units as usize);
+    changed.encoder_bias[0] += 1.0;
+    Format::SaeLens.write(&changed, &other).unwrap();
+    let output = glossator([Path::new("serve"), &atlas, Path::new("--dictionary"), &other]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("record --dictionary"), "{said}");
 }
 
 #[test]

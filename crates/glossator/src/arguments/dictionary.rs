@@ -46,6 +46,24 @@ impl Location {
     pub(crate) fn load(&self) -> anyhow::Result<Loaded> {
         load(self.hook, &self.path)
     }
+
+    /// The hook point of the dictionary's features in an atlas that was `recorded` with it, perhaps from another place.
+    ///
+    /// # Errors
+    /// Where it is none of them.
+    pub(crate) fn hook_among(&self, recorded: &[DictionarySummary]) -> anyhow::Result<HookPoint> {
+        let path = &self.path;
+        let found = checksum(&files(path)?)?;
+        let known = recorded
+            .iter()
+            .find(|known| known.checksum == found && self.hook.is_none_or(|hook| hook == known.hook.base()));
+        known.map(|known| known.hook).with_context(|| {
+            format!(
+                "the atlas holds no records of {0}: `glossator record --dictionary {0}` makes an atlas that does",
+                path.display()
+            )
+        })
+    }
 }
 
 impl FromStr for Location {

@@ -6,12 +6,18 @@ use std::process::{Command, ExitCode, Stdio};
 
 use clap::Args;
 use glossator_atlas::Atlas;
+use glossator_model::HookPoint;
 use glossator_serve::{Address, Library, serve};
 
+use crate::arguments::dictionary::Location;
 use crate::output;
 
 /// Show an atlas in the browser
+///
+/// Which dictionaries it was recorded with is in the atlas.
 #[derive(Args)]
+#[command(after_help = "Examples:\n  glossator serve demo.atlas --open\n  \
+                        glossator serve demo.atlas --dictionary my_sae")]
 pub(crate) struct Serve {
     /// The atlas: a directory written by `glossator record`
     atlas: PathBuf,
@@ -24,16 +30,22 @@ pub(crate) struct Serve {
     /// Open the page in the default browser
     #[arg(long)]
     open: bool,
+    /// Begin with the features of this dictionary, of which the atlas must hold records
+    #[arg(long, value_name = "[HOOK=]PATH")]
+    dictionary: Option<Location>,
 }
 
 impl Serve {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let library = Library::new(Atlas::open(&self.atlas)?);
+        let atlas = Atlas::open(&self.atlas)?;
+        let recorded = &atlas.manifest().run.dictionaries;
+        let hook = self.dictionary.as_ref().map(|location| location.hook_among(recorded)).transpose()?;
+        let library = Library::new(atlas);
         if !self.host.is_loopback() {
             output::note("note: other machines can read this atlas; `--host 127.0.0.1` keeps it to this one");
         }
         serve(library, Address { host: self.host, port: self.port }, |address| {
-            let url = url(address);
+            let url = format!("{}{}", url(address), hook.map_or_else(String::new, list_of));
             output::note(&format!("{} is at {url} (Ctrl-C stops)", self.atlas.display()));
             if self.open {
                 open(&url);
@@ -52,6 +64,11 @@ fn url(address: SocketAddr) -> String {
         IpAddr::V6(ip) => format!("[{ip}]"),
     };
     format!("http://{loopback}:{}/", address.port())
+}
+
+/// The part of an address that names the list of a hook point's units.
+fn list_of(hook: HookPoint) -> String {
+    format!("#/units?hook={hook}")
 }
 
 /// Asks the desktop to open a page. Without a desktop the address above is enough.

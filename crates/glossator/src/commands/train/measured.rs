@@ -71,8 +71,7 @@ impl HeldOutText {
         let windows = (run.evaluation_tokens as usize).div_ceil(context);
         let calibration = windows.div_ceil(4);
         let tokens = ((windows + calibration) * context) as u64;
-        let plan = CorpusPlan { split: Split::HeldOut, tokens, ..run.plan() };
-        let corpus = Corpus::open(&plan, model.tokenizer()?);
+        let corpus = Corpus::open(&held_out(run, tokens), model.tokenizer()?);
         let reason = match corpus {
             Ok(corpus) if corpus.len() > 1 => {
                 let calibration = calibration.min(corpus.len() / 2);
@@ -97,6 +96,12 @@ impl HeldOutText {
     }
 }
 
+/// So many tokens of the held-out text. Every document gives one window before any gives another: with as many as a long run trains
+/// on, a single document would stand for all the others.
+fn held_out(run: &RunFile, tokens: u64) -> CorpusPlan {
+    CorpusPlan { split: Split::HeldOut, tokens, windows_per_document: 1, ..run.plan() }
+}
+
 /// The dictionaries where they stand in the model.
 fn candidates(
     run: &RunFile,
@@ -115,4 +120,20 @@ fn candidates(
         }
     }
     Ok(candidates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn held_out_windows_come_from_as_many_documents_as_there_are() {
+        let text = "model = 'm'\ncorpus = ['c']\nout = 'o'\ntokens = 1000\nwindows_per_document = 64\n[[dictionary]]\nname = 'a'\n\
+                    hook = 'blocks.0.hook_resid_post'\nlatents = 8\n";
+        let run: RunFile = toml::from_str(text).unwrap();
+        assert_eq!(run.plan().windows_per_document, 64);
+        let plan = held_out(&run, 500);
+        assert_eq!((plan.windows_per_document, plan.tokens), (1, 500));
+        assert!(matches!(plan.split, Split::HeldOut));
+    }
 }
