@@ -50,12 +50,12 @@ RUN
     --corpus "$directory/corpus.jsonl" --hook 'blocks.*.mlp.hook_post' --tokens 262144
 "$glossator" explain --atlas "$atlas" --explainer lookup
 "$glossator" explain --atlas "$atlas" --explainer n2g,n2g+lookup "${sample[@]}"
-"$glossator" score --atlas "$atlas" --explainer lookup
+"$glossator" score --atlas "$atlas" --explainer lookup --baseline none
 "$glossator" score --atlas "$atlas" --explainer lookup,n2g,n2g+lookup "${sample[@]}" --baseline
 if [ -e "$explainer" ]; then
     "$glossator" explain --atlas "$atlas" --explainer llm:max-act "${words[@]}" --llm "$explainer"
     "$glossator" score --atlas "$atlas" --explainer llm:max-act --simulator grades --uncalibrated "${words[@]}" \
-        --llm "$explainer"
+        --llm "$explainer" --baseline none
 else
     echo "for explanations in words: make demo-explainer (1.1 GB), then make demo again" >&2
 fi

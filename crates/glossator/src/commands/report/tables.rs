@@ -1,6 +1,8 @@
 //! A report as tables.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use glossator_atlas::{CallTotals, ScoreKind};
 use glossator_explain::comparison::{Comparison, GroupScores};
@@ -36,8 +38,20 @@ pub(super) fn context(report: &Report) -> String {
     format!(
         "{}, recorded on {}; scores on the {} split, means over the units whose score is defined, with 95 % bootstrap \
          intervals.",
-        report.model, report.corpus, report.split
+        report.model,
+        names(&report.corpus),
+        report.split
     )
+}
+
+/// The sources of a corpus without the directories that they lie in: reports are shown to others, on whose machines these mean
+/// nothing.
+fn names(sources: &str) -> String {
+    let name = |source| {
+        let name = Path::new(source).file_name();
+        name.map_or(Cow::Borrowed(source), |name| name.to_string_lossy())
+    };
+    sources.split(", ").map(name).collect::<Vec<_>>().join(", ")
 }
 
 /// All tables with their titles.
@@ -246,4 +260,14 @@ fn shortened(text: &str) -> String {
         short.push('…');
     }
     short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_named_without_their_directories() {
+        assert_eq!(names("/home/somebody/a.jsonl, texts/, b.txt, -"), "a.jsonl, texts, b.txt, -");
+    }
 }
