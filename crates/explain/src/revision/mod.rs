@@ -9,7 +9,7 @@
 //!
 //! The published baselines do the same with other [`Feedback`]: with as many random texts, and with nothing new at all.
 //!
-//! [`Rounds`] does this for anything that can be tested, a [`Subject`]: units of a model here, and made-up ones in
+//! `Rounds` does this for anything that can be tested, a `Subject`: units of a model here, and made-up ones in
 //! [`crate::puzzles`]. What a step asks of several of them is asked at once, so that a language model answers many prompts
 //! together.
 
