@@ -97,7 +97,7 @@ def explanations(glossator: str, endpoint: list[str], atlas: str, units: str) ->
     for one in words:
         print(f"        {one['unit']}: {one['text']}")
     check("units are explained", len(words) > 0 and all(one["text"] for one in words))
-    score = [glossator, "score", *chosen, "--explainer", "llm", "--llm", "http", *endpoint, "--json"]
+    score = [glossator, "score", *chosen, "--explainer", "llm", "--llm", "http", *endpoint, "--json", "--baseline", "none"]
     for simulator in ["json", "one-at-a-time"]:
         # One request a token: an excerpt of one unit is enough of it.
         only = ["--uncalibrated", *(["--limit", "1"] if simulator == "one-at-a-time" else [])]
