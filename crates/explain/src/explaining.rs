@@ -71,11 +71,11 @@ impl FromStr for Explainer {
     }
 }
 
-/// The units of `units` that `explainer` has explained already.
-pub fn done(atlas: &Atlas, explainer: Explainer, units: &[UnitId]) -> Result<Vec<bool>, ExplainError> {
+/// The units of `units` that the explainer of this name has explained already.
+pub fn done(atlas: &Atlas, explainer: &str, units: &[UnitId]) -> Result<Vec<bool>, ExplainError> {
     let mut done = Vec::with_capacity(units.len());
     for units in units.chunk_by(|a, b| a.hook == b.hook) {
-        let explained = atlas.explained(units[0].hook, explainer.name())?;
+        let explained = atlas.explained(units[0].hook, explainer)?;
         done.extend(units.iter().map(|unit| explained.contains(&unit.index)));
     }
     Ok(done)

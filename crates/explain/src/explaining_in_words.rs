@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::ExplainError;
 use crate::block::count_failures;
+use crate::explaining;
 use crate::prompts::Prompts;
 use crate::sample::Sample;
 use crate::simulate::Simulator;
@@ -71,13 +72,7 @@ struct Asked {
 impl InWords<'_> {
     /// The units of `units` that this model has explained by `method`.
     pub fn done(&self, method: Method, units: &[UnitId]) -> Result<Vec<bool>, ExplainError> {
-        let explainer = method.explainer(self.client.name());
-        let mut done = Vec::with_capacity(units.len());
-        for units in units.chunk_by(|a, b| a.hook == b.hook) {
-            let explained = self.atlas.explained(units[0].hook, &explainer)?;
-            done.extend(units.iter().map(|unit| explained.contains(&unit.index)));
-        }
-        Ok(done)
+        explaining::done(self.atlas, &method.explainer(self.client.name()), units)
     }
 
     /// The requests that explain the first few of `units`, for an estimate before a run, and the number of units

@@ -88,7 +88,7 @@ fn find<'a>(scores: &'a [Score], explainer: &str, metric: &str, sample: &str) ->
 fn lookup_explains_and_scores_every_unit() {
     let (_directory, atlas) = atlas();
     let units = all(&atlas);
-    let done = explaining::done(&atlas, Explainer::Lookup, &units).unwrap();
+    let done = explaining::done(&atlas, Explainer::Lookup.name(), &units).unwrap();
     explaining::by_lookup(&atlas, &units, &done, &|_| {}).unwrap();
     Scorer::new(&atlas, Split::Test, 0).run(&[Explainer::Lookup], &units, false, &|_| {}).unwrap();
     for &unit in &units {
@@ -108,7 +108,7 @@ fn lookup_explains_and_scores_every_unit() {
     }
     let text = &atlas.explanations(units[3]).unwrap()[0].text;
     assert!(text.starts_with("\"ing\" 5.00, \"<script>"), "{text}");
-    assert!(explaining::done(&atlas, Explainer::Lookup, &units).unwrap().iter().all(|done| *done));
+    assert!(explaining::done(&atlas, Explainer::Lookup.name(), &units).unwrap().iter().all(|done| *done));
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_run_in_two_halves_stores_the_same() {
     let ((_one, whole), (_two, halves)) = (atlas(), atlas());
     let units = all(&whole);
     let run = |atlas: &Atlas, units: &[UnitId]| {
-        let done = explaining::done(atlas, Explainer::Lookup, units).unwrap();
+        let done = explaining::done(atlas, Explainer::Lookup.name(), units).unwrap();
         explaining::by_lookup(atlas, units, &done, &|_| {}).unwrap();
         Scorer::new(atlas, Split::Test, 5).run(&[Explainer::Lookup], units, false, &|_| {}).unwrap();
     };

@@ -39,6 +39,7 @@ pub(crate) use sentences::EACH;
 pub use sentences::Wanted;
 
 use crate::ExplainError;
+use crate::explaining;
 use crate::prompts::Prompts;
 use crate::simulate::Simulator;
 use crate::simulating::{Simulations, Watch};
@@ -71,13 +72,7 @@ pub struct Revising<'a> {
 impl Revising<'_> {
     /// The units of `units` whose explanation by `explainer` has been revised by this feedback.
     pub fn done(&self, explainer: &str, units: &[UnitId]) -> Result<Vec<bool>, ExplainError> {
-        let revised = self.feedback.revised(explainer);
-        let mut done = Vec::with_capacity(units.len());
-        for units in units.chunk_by(|a, b| a.hook == b.hook) {
-            let explained = self.atlas.explained(units[0].hook, &revised)?;
-            done.extend(units.iter().map(|unit| explained.contains(&unit.index)));
-        }
-        Ok(done)
+        explaining::done(self.atlas, &self.feedback.revised(explainer), units)
     }
 
     /// Revises the explanations by `explainer` of those of `units` that are not `done`, by what the subject model `model`

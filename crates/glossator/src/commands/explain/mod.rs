@@ -149,7 +149,7 @@ impl Explain {
         let done = if self.selection.again {
             vec![false; units.len()]
         } else {
-            explaining::done(atlas, explainer, units)?
+            explaining::done(atlas, explainer.name(), units)?
         };
         let pending = done.iter().filter(|done| !**done).count();
         if pending == 0 {
